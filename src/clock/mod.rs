@@ -1,0 +1,1 @@
+//! What time it is, and how sure the unit is of it.

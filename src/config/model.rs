@@ -1,0 +1,316 @@
+//! The keys of the configuration file, their meaning and their defaults.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::human::{ByteSize, HumanDuration};
+use crate::domain::{Group, Point};
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Who this unit is.
+    pub unit: UnitConfig,
+    /// The cameras; the first one's settings also serve `replay`.
+    pub camera: Vec<CameraConfig>,
+    /// When the picture counts as moving.
+    pub motion: MotionConfig,
+    /// The model that finds objects, and how often it looks.
+    pub detector: DetectorConfig,
+    /// When detections become an object that is believed and followed.
+    pub tracking: TrackingConfig,
+    /// What is made of the objects' ways.
+    pub scene: SceneConfig,
+    /// Where events are kept.
+    pub journal: JournalConfig,
+    /// Where events are sent.
+    pub uplink: UplinkConfig,
+    /// The unit's own condition.
+    pub health: HealthConfig,
+}
+
+/// `[unit]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UnitConfig {
+    /// Name of this unit in topics and events: letters, digits, '-', '_' and
+    /// '.', at most 32 characters.
+    pub id: String,
+    /// First part of every MQTT topic.
+    pub prefix: String,
+}
+
+impl Default for UnitConfig {
+    fn default() -> Self {
+        UnitConfig { id: "unit".into(), prefix: "tawny".into() }
+    }
+}
+
+/// `[[camera]]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CameraConfig {
+    /// Name in events: letters, digits, '-', '_' and '.', at most 32 characters.
+    pub name: String,
+    /// Where the pictures come from; needed by `run`, `check` and `aim`.
+    pub source: Option<Source>,
+    /// Files only: play at the speed of the recording.
+    pub realtime: bool,
+    /// Files only: begin again at the end.
+    #[serde(rename = "loop")]
+    pub looped: bool,
+    /// Lines to watch.
+    pub tripwire: Vec<TripwireConfig>,
+    /// Areas to watch or to ignore.
+    pub zone: Vec<ZoneConfig>,
+}
+
+impl Default for CameraConfig {
+    fn default() -> Self {
+        CameraConfig {
+            name: "camera".into(),
+            source: None,
+            realtime: true,
+            looped: false,
+            tripwire: Vec::new(),
+            zone: Vec::new(),
+        }
+    }
+}
+
+/// Where a camera's pictures come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Source {
+    /// `rtsp://…`, a V4L2 device (`/dev/video0`) or a video file.
+    Location(String),
+    /// A program that writes video to its standard output.
+    Command(CommandSource),
+}
+
+/// A program that writes video to its standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommandSource {
+    /// The program and its arguments; no shell is involved.
+    pub command: Vec<String>,
+    /// FFmpeg's name of the stream's format: "h264", "hevc", "mjpeg", "mpegts", …
+    pub format: String,
+}
+
+/// `[[camera.tripwire]]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TripwireConfig {
+    /// Name in events.
+    pub name: String,
+    /// One end, in fractions of the picture.
+    pub from: Point,
+    /// The other end.
+    pub to: Point,
+    /// Name of the direction from the left of the line to its right, as seen
+    /// standing at `from` and looking to `to` on the screen.
+    #[serde(default = "forward")]
+    pub forward: String,
+    /// Name of the opposite direction.
+    #[serde(default = "backward")]
+    pub backward: String,
+    /// The point of the object's box that has to pass.
+    #[serde(default)]
+    pub anchor: Anchor,
+    /// Which objects count; all by default.
+    #[serde(default = "all_groups")]
+    pub groups: Vec<Group>,
+}
+
+fn forward() -> String {
+    "forward".into()
+}
+
+fn backward() -> String {
+    "backward".into()
+}
+
+fn all_groups() -> Vec<Group> {
+    Group::ALL.to_vec()
+}
+
+/// The point of a box that has to pass a tripwire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Anchor {
+    /// The middle of the bottom edge: where the object meets the ground.
+    #[default]
+    Bottom,
+    /// The middle of the box.
+    Center,
+}
+
+/// `[[camera.zone]]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneConfig {
+    /// Name of the zone.
+    pub name: String,
+    /// At least three corners, in fractions of the picture.
+    pub polygon: Vec<Point>,
+    /// What the zone does.
+    pub mode: ZoneMode,
+}
+
+/// What a zone does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ZoneMode {
+    /// Objects that stand in it are ignored.
+    Exclude,
+    /// Only objects that stand in one of these are watched.
+    Include,
+}
+
+/// `[motion]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MotionConfig {
+    /// Smallest moving area that counts, as a fraction of the picture.
+    pub min_area: f32,
+}
+
+impl Default for MotionConfig {
+    fn default() -> Self {
+        MotionConfig { min_area: 0.0005 }
+    }
+}
+
+/// `[detector]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectorConfig {
+    /// An ONNX model; the built-in NanoDet if absent.
+    pub model: Option<PathBuf>,
+    /// ONNX Runtime's shared library; searched for if absent.
+    pub runtime: Option<PathBuf>,
+    /// Inference threads; 0 means one for each core but one, at least one.
+    pub threads: u16,
+    /// Looks per second while something moves or is being followed.
+    pub active_rate: f32,
+    /// Time between looks while nothing moves.
+    pub idle_interval: HumanDuration,
+}
+
+impl Default for DetectorConfig {
+    fn default() -> Self {
+        DetectorConfig {
+            model: None,
+            runtime: None,
+            threads: 1,
+            active_rate: 10.0,
+            idle_interval: HumanDuration::secs(10),
+        }
+    }
+}
+
+/// `[tracking]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrackingConfig {
+    /// Confidence from which a detection may begin a track.
+    pub new_confidence: f32,
+    /// Confidence from which a detection may continue one.
+    pub low_confidence: f32,
+    /// How long an object may be hidden before it is given up.
+    pub max_hidden: HumanDuration,
+}
+
+impl Default for TrackingConfig {
+    fn default() -> Self {
+        TrackingConfig { new_confidence: 0.45, low_confidence: 0.15, max_hidden: HumanDuration::secs(3) }
+    }
+}
+
+/// `[scene]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SceneConfig {
+    /// Crossings of one line in one direction that follow each other within
+    /// this time are a group.
+    pub group_gap: HumanDuration,
+}
+
+impl Default for SceneConfig {
+    fn default() -> Self {
+        SceneConfig { group_gap: HumanDuration::secs(60) }
+    }
+}
+
+/// `[journal]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalConfig {
+    /// The database file; made if absent, together with its folder.
+    pub path: PathBuf,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        JournalConfig { path: "/var/lib/tawny/journal.db".into() }
+    }
+}
+
+/// `[uplink]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UplinkConfig {
+    /// `mqtt://host[:1883]` or `mqtts://host[:8883]`; absent: events stay in
+    /// the journal.
+    pub broker: Option<String>,
+    /// Login name, if the broker wants one.
+    pub username: Option<String>,
+    /// File that holds the password, alone on its first line.
+    pub password_file: Option<PathBuf>,
+    /// PEM file with the authorities to trust; the system's if absent.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with the unit's own certificate chain.
+    pub client_cert_file: Option<PathBuf>,
+    /// PEM file with the key of that certificate.
+    pub client_key_file: Option<PathBuf>,
+    /// Interval of MQTT keep-alive packets.
+    pub keep_alive: HumanDuration,
+    /// Events sent but not yet acknowledged, at most.
+    pub window: u16,
+    /// Largest MQTT packet in either direction.
+    pub max_packet: ByteSize,
+}
+
+impl Default for UplinkConfig {
+    fn default() -> Self {
+        UplinkConfig {
+            broker: None,
+            username: None,
+            password_file: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            keep_alive: HumanDuration::secs(60),
+            window: 64,
+            max_packet: ByteSize(256 << 10),
+        }
+    }
+}
+
+/// `[health]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthConfig {
+    /// Time between health messages.
+    pub interval: HumanDuration,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        HealthConfig { interval: HumanDuration::secs(60) }
+    }
+}

@@ -1,0 +1,10 @@
+//! The small plain values that the stages hand each other: geometry in
+//! fractions of the upright picture, object groups, and time.
+
+mod geometry;
+mod group;
+mod time;
+
+pub use geometry::{BBox, Point, Segment, polygon_contains};
+pub use group::Group;
+pub use time::{Mono, UtcMillis};

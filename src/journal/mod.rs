@@ -1,0 +1,1 @@
+//! The journal: every event, committed to SQLite before anything else.

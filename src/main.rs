@@ -1,0 +1,3 @@
+//! The `tawny` program.
+
+fn main() {}

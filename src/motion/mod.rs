@@ -1,0 +1,1 @@
+//! Is anything moving? Regions of change in low-resolution luma.

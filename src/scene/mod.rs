@@ -1,0 +1,1 @@
+//! Rules about objects: zones, tripwires, sightings, crossings, groups.

@@ -1,0 +1,1 @@
+//! The assembly: threads, channels, start and stop.

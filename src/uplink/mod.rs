@@ -1,0 +1,1 @@
+//! Sending what the journal holds to an MQTT broker.
