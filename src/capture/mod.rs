@@ -1,5 +1,27 @@
 //! Getting pictures: from files, network cameras, local devices and programs.
+//!
+//! [`VideoInput`] gives packets, [`Decoder`] turns them into [`Frame`]s, and a
+//! time line gives each frame its time. For live cameras [`Reader`] runs the
+//! input on a thread of its own and brings a lost camera back.
 
+mod decoder;
+mod error;
+mod frame;
+mod input;
+mod interrupt;
+mod location;
 mod picture;
+mod program;
+mod reader;
+mod repack;
+mod timeline;
 
+pub use decoder::Decoder;
+pub use error::CaptureError;
+pub use frame::Frame;
+pub use input::{StreamInfo, VideoInput};
+pub use interrupt::Interrupt;
+pub use location::{Kind as SourceKind, kind as source_kind, masked as masked_source};
 pub use picture::{Colour, Matrix, Picture, Plane, Rotation};
+pub use reader::{Message, Reader, ReaderSettings};
+pub use timeline::{FileTimeline, LiveTimeline, TimeBase};

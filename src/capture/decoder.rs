@@ -1,0 +1,63 @@
+//! Packets in, frames out. One thread: frame threading would add latency.
+
+use ffmpeg_next as ffmpeg;
+
+use super::error::CaptureError;
+use super::frame::Frame;
+use super::input::StreamInfo;
+use super::picture::Rotation;
+
+/// A decoder for one stream.
+pub struct Decoder {
+    decoder: ffmpeg::decoder::Video,
+    rotation: Rotation,
+    /// Packets that could not be decoded, since the beginning.
+    pub damaged: u64,
+}
+
+impl Decoder {
+    /// A decoder for the stream that `info` describes.
+    ///
+    /// # Errors
+    /// When this FFmpeg has no decoder for it or the decoder refuses.
+    pub fn open(info: &StreamInfo) -> Result<Decoder, CaptureError> {
+        let fail = |e: ffmpeg::Error| CaptureError::Decoder(e.to_string());
+        let mut context = ffmpeg::codec::context::Context::from_parameters(info.parameters.clone()).map_err(fail)?;
+        context.set_threading(ffmpeg::codec::threading::Config::count(1));
+        let mut decoder = context.decoder();
+        decoder.set_packet_time_base(info.time_base);
+        Ok(Decoder { decoder: decoder.video().map_err(fail)?, rotation: info.rotation, damaged: 0 })
+    }
+
+    /// Hands over a packet. A packet that cannot be decoded is counted and
+    /// otherwise ignored: cameras and links damage some, and the next
+    /// keyframe mends it.
+    pub fn send(&mut self, packet: &ffmpeg::Packet) {
+        // Empty packets mean "end" to libav; some demuxers pass them on.
+        if packet.size() > 0 && self.decoder.send_packet(packet).is_err() {
+            self.damaged += 1;
+        }
+    }
+
+    /// No more packets: the frames still inside come out now.
+    pub fn send_end(&mut self) {
+        // It fails only when it was called before.
+        let _ = self.decoder.send_eof();
+    }
+
+    /// The next finished frame into `frame` and its time stamp in stream
+    /// units, if it has one. `None` when more packets are needed.
+    pub fn receive(&mut self, frame: &mut Frame) -> Option<Option<i64>> {
+        loop {
+            match self.decoder.receive_frame(frame.video_mut()) {
+                Ok(()) => {
+                    frame.rotation = self.rotation;
+                    return Some(frame.timestamp());
+                }
+                Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::util::error::EAGAIN => return None,
+                Err(ffmpeg::Error::Eof) => return None,
+                Err(_) => self.damaged += 1,
+            }
+        }
+    }
+}
