@@ -67,10 +67,9 @@ impl Frame {
         let unreadable = || CaptureError::PixelFormat(format!("{format:?}, planes too short"));
         let y = plane(&self.video, 0).ok_or_else(unreadable)?;
         let chroma = match has_chroma {
-            true => Some((
-                plane(&self.video, 1).ok_or_else(unreadable)?,
-                plane(&self.video, 2).ok_or_else(unreadable)?,
-            )),
+            true => {
+                Some((plane(&self.video, 1).ok_or_else(unreadable)?, plane(&self.video, 2).ok_or_else(unreadable)?))
+            }
             false => None,
         };
         Ok(Picture { y, chroma, colour: colour(&self.video, implied_full), rotation: self.rotation })

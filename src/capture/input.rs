@@ -67,11 +67,11 @@ impl VideoInput {
             Source::Location(name) => (location::masked(name), open_location(name, interrupt).map(|i| (i, None))),
             Source::Command(command) => {
                 let what = command.command.first().cloned().unwrap_or_default();
-                let opened = Program::start(&command.command, interrupt)
-                    .map_err(|e| e.to_string())
-                    .and_then(|(program, output)| {
+                let opened = Program::start(&command.command, interrupt).map_err(|e| e.to_string()).and_then(
+                    |(program, output)| {
                         open_program(output, &command.format, interrupt).map(|input| (input, Some(program)))
-                    });
+                    },
+                );
                 (what, opened)
             }
         };

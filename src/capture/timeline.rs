@@ -110,9 +110,7 @@ impl LiveTimeline {
     /// before the frame before it.
     pub fn at(&mut self, pts_us: Option<i64>, now: Mono) -> Mono {
         let mapped = match (pts_us, self.offset) {
-            (Some(pts), Some((offset, _))) => {
-                Mono::from_micros(u64::try_from(pts.saturating_add(offset)).unwrap_or(0))
-            }
+            (Some(pts), Some((offset, _))) => Mono::from_micros(u64::try_from(pts.saturating_add(offset)).unwrap_or(0)),
             _ => now,
         };
         let far_off = now.since(mapped) > MAX_DELAY * 6;

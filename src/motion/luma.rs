@@ -1,0 +1,103 @@
+//! A small grey copy of the picture: block averages of the Y plane.
+
+use crate::capture::{Picture, Plane};
+
+/// Widest grid; a 1080p picture becomes 160x90 cells.
+const MAX_CELLS_WIDE: usize = 160;
+/// Rows read per cell at most: enough to average sensor noise away, and a
+/// third of the memory traffic of reading them all.
+const ROWS_PER_CELL: usize = 4;
+/// Black and the share of the full scale of limited-range luma.
+const LIMITED_BLACK: f32 = 16.0;
+const LIMITED_SCALE: f32 = 255.0 / 219.0;
+
+/// Block averages of luma, 0..=255 full range, in the stored orientation.
+#[derive(Debug, Clone, Default)]
+pub struct LumaGrid {
+    /// Cells in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Row by row.
+    pub cells: Vec<f32>,
+}
+
+impl LumaGrid {
+    /// Fills the grid from `picture`; true if its size changed.
+    pub fn fill(&mut self, picture: &Picture<'_>) -> bool {
+        let plane = &picture.y;
+        let block = plane.width.div_ceil(MAX_CELLS_WIDE).max(1);
+        let (width, height) = ((plane.width / block).max(1), (plane.height / block).max(1));
+        let changed = (width, height) != (self.width, self.height);
+        if changed {
+            (self.width, self.height) = (width, height);
+            self.cells = vec![0.0; width * height];
+        }
+        let (black, scale) = if picture.colour.full_range { (0.0, 1.0) } else { (LIMITED_BLACK, LIMITED_SCALE) };
+        for (row, cells) in self.cells.chunks_exact_mut(width).enumerate() {
+            fill_row(plane, block, row, cells);
+            for cell in cells {
+                *cell = ((*cell - black) * scale).clamp(0.0, 255.0);
+            }
+        }
+        changed
+    }
+
+    /// The value below which `share` (0..=1) of the cells are.
+    pub fn percentile(&self, share: f32) -> f32 {
+        let mut histogram = [0u32; 256];
+        for cell in &self.cells {
+            histogram[*cell as usize & 255] += 1;
+        }
+        let wanted = (self.cells.len() as f32 * share.clamp(0.0, 1.0)) as u32;
+        let mut below = 0;
+        for (value, count) in histogram.iter().enumerate() {
+            below += count;
+            if below > wanted {
+                return value as f32;
+            }
+        }
+        255.0
+    }
+}
+
+/// Averages `block` x `block` samples into each cell of one row.
+fn fill_row(plane: &Plane<'_>, block: usize, row: usize, cells: &mut [f32]) {
+    cells.fill(0.0);
+    let step = block.div_ceil(ROWS_PER_CELL);
+    let mut rows_read = 0u32;
+    for y in (row * block..(row + 1) * block).step_by(step) {
+        let samples = plane.row(y);
+        if samples.is_empty() {
+            continue;
+        }
+        rows_read += 1;
+        for (cell, samples) in cells.iter_mut().zip(samples.chunks_exact(block)) {
+            let sum: u32 = samples.iter().map(|s| u32::from(*s)).sum();
+            *cell += sum as f32;
+        }
+    }
+    let count = (rows_read.max(1) * block as u32) as f32;
+    for cell in cells {
+        *cell /= count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{Colour, Rotation};
+
+    #[test]
+    fn averages_blocks_and_survives_every_size() {
+        for (width, height) in [(1, 1), (3, 1), (1, 700), (161, 90), (1921, 1083), (4000, 2)] {
+            let data = vec![126u8; width * height];
+            let y = Plane::new(&data, width, height, width).unwrap();
+            let colour = Colour { full_range: false, ..Colour::default() };
+            let mut grid = LumaGrid::default();
+            assert!(grid.fill(&Picture { y, chroma: None, colour, rotation: Rotation::None }));
+            assert!(grid.width <= MAX_CELLS_WIDE && !grid.cells.is_empty());
+            assert!(grid.cells.iter().all(|c| (c - 110.0 * 255.0 / 219.0).abs() < 0.01), "{width}x{height}");
+        }
+    }
+}
