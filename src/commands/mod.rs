@@ -1,6 +1,8 @@
 //! The command line: each command reads its arguments, calls the library and
 //! prints results to stdout; everything else goes to stderr.
 
+pub mod detect;
+
 use std::fmt;
 
 /// Why a command ended without doing all it was asked to.

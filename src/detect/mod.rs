@@ -1,5 +1,25 @@
 //! Finding objects in pictures with an ONNX model.
+//!
+//! ```text
+//! planes ─► preprocess ─► ONNX Runtime ─► decode ─► evidence ─► suppress ─► rider
+//!           letterboxed     session       boxes     of groups    overlaps
+//! ```
 
 mod classes;
+mod decode;
+mod detector;
+mod evidence;
+mod letterbox;
+mod model;
+mod preprocess;
+mod rider;
+mod runtime;
+mod suppress;
 
 pub use classes::{Classes, Detection};
+pub use detector::{DetectError, Detector};
+pub use model::ModelError;
+pub use preprocess::{InputLayout, InputSpec, PreprocessError};
+pub use rider::absorb_riders;
+pub use runtime::{Runtime, RuntimeError};
+pub use suppress::{MAX_OVERLAP, suppress_overlaps};

@@ -1,0 +1,391 @@
+//! From the decoder's planes to the model's input, without an RGB picture of
+//! the full size in between.
+//!
+//! Each plane is resized by itself to the size at which the model sees it
+//! (SIMD, fast_image_resize), then one pass over these small planes converts
+//! to RGB, turns the picture upright and writes the samples in the layout and
+//! type the model wants. At 1080p this touches a tenth of the pixels that
+//! converting first would touch.
+//!
+//! All buffers are kept between calls; the resizer still makes its small
+//! coefficient tables anew (a few kilobytes).
+
+use fast_image_resize as fir;
+use fir::pixels::U8;
+use fir::{ResizeAlg, ResizeOptions, Resizer};
+
+use super::letterbox::Letterbox;
+use crate::capture::{Colour, Matrix, Picture, Plane, Rotation};
+use crate::domain::BBox;
+
+/// What the bars beside a letterboxed picture are filled with: the grey that
+/// the detector was trained with.
+pub const PADDING: u8 = 114;
+
+/// Layout and type of a model's input; three channels, red first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum InputLayout {
+    /// u8 [1, H, W, 3], 0..=255.
+    BytesHwc,
+    /// f32 [1, 3, H, W], (value − mean) / deviation, for red, green, blue.
+    FloatsChw {
+        /// What is subtracted, on the scale 0..=255.
+        mean: [f32; 3],
+        /// What it is then divided by.
+        deviation: [f32; 3],
+    },
+}
+
+/// A model's input.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InputSpec {
+    /// W, pixels.
+    pub width: usize,
+    /// H, pixels.
+    pub height: usize,
+    /// How the pixels are stored.
+    pub layout: InputLayout,
+}
+
+/// The filled input.
+#[derive(Debug)]
+pub enum Tensor {
+    /// [1, H, W, 3].
+    Bytes(Vec<u8>),
+    /// [1, 3, H, W].
+    Floats(Vec<f32>),
+}
+
+/// Why a picture could not be prepared. Neither happens with pictures from a
+/// decoder; both name what was wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum PreprocessError {
+    /// The region lies outside the picture or has no area.
+    #[error("the region {0:?} shows nothing of the picture")]
+    EmptyRegion(BBox),
+    /// A plane has fewer bytes than its size says, or no samples.
+    #[error("a {width}x{height} plane with {stride} bytes a row does not fit its {bytes} bytes")]
+    Plane {
+        /// Samples in a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// Bytes from row to row.
+        stride: usize,
+        /// Bytes there are.
+        bytes: usize,
+    },
+    /// The resizer refused.
+    #[error("cannot resize the picture: {0}")]
+    Resize(#[from] fir::ResizeError),
+}
+
+/// Fills one model's input, again and again.
+#[derive(Debug)]
+pub struct Preprocessor {
+    spec: InputSpec,
+    tensor: Tensor,
+    /// Where the picture stands in `tensor`; outside is padding.
+    filled: Option<(usize, usize, usize, usize)>,
+    resizer: Resizer,
+    algorithm: ResizeAlg,
+    small: [Vec<u8>; 3],
+    row: Vec<[u8; 3]>,
+    levels: [[f32; 256]; 3],
+}
+
+impl Preprocessor {
+    /// For a model with this input.
+    pub fn new(spec: InputSpec) -> Preprocessor {
+        let size = spec.width * spec.height * 3;
+        let mut levels = [[0.0; 256]; 3];
+        let tensor = match spec.layout {
+            InputLayout::BytesHwc => Tensor::Bytes(vec![0; size]),
+            InputLayout::FloatsChw { mean, deviation } => {
+                for (channel, table) in levels.iter_mut().enumerate() {
+                    for (value, level) in table.iter_mut().enumerate() {
+                        *level = (value as f32 - mean[channel]) / deviation[channel];
+                    }
+                }
+                Tensor::Floats(vec![0.0; size])
+            }
+        };
+        Preprocessor {
+            spec,
+            tensor,
+            filled: None,
+            resizer: Resizer::new(),
+            algorithm: ResizeAlg::Convolution(fir::FilterType::Bilinear),
+            small: Default::default(),
+            row: Vec::new(),
+            levels,
+        }
+    }
+
+    /// The input as last filled.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// What the model wants.
+    pub fn spec(&self) -> InputSpec {
+        self.spec
+    }
+
+    /// Shows the model `region` of `picture` (fractions of the upright
+    /// picture; the whole if absent) and says where in the input it stands.
+    ///
+    /// # Errors
+    /// When the region shows nothing of the picture; the input is then as it
+    /// was before.
+    pub fn fill(&mut self, picture: &Picture, region: Option<BBox>) -> Result<Letterbox, PreprocessError> {
+        let upright = picture.upright_size();
+        let region = visible_region(region, upright)?;
+        let fit = Letterbox::new(region, upright, (self.spec.width, self.spec.height));
+        let stored = stored_region(region, picture.rotation);
+        let size = if picture.rotation.is_sideways() { (fit.height, fit.width) } else { (fit.width, fit.height) };
+        self.resize_planes(picture, stored, size)?;
+        self.pad_around(&fit);
+        self.convert(picture, &fit, size);
+        Ok(fit)
+    }
+
+    fn resize_planes(&mut self, picture: &Picture, stored: BBox, size: (usize, usize)) -> Result<(), PreprocessError> {
+        let luma = &picture.y;
+        check(luma)?;
+        let [small_y, small_u, small_v] = &mut self.small;
+        let mut resize = |plane: &Plane, small: &mut Vec<u8>| -> Result<(), PreprocessError> {
+            check(plane)?;
+            let (across, down) = (subsampling(luma.width, plane.width), subsampling(luma.height, plane.height));
+            let crop = crop_of(plane, stored, luma.width as f64 / across, luma.height as f64 / down);
+            small.resize(size.0 * size.1, 0);
+            let mut target = fir::images::TypedImage::<U8>::from_buffer(size.0 as u32, size.1 as u32, small)
+                .map_err(|_| fir::ResizeError::PixelTypesAreDifferent)?;
+            let options = ResizeOptions::new().resize_alg(self.algorithm).crop(crop.0, crop.1, crop.2, crop.3);
+            Ok(self.resizer.resize_typed(&PlaneView(plane), &mut target, &options)?)
+        };
+        resize(luma, small_y)?;
+        if let Some((u, v)) = &picture.chroma {
+            resize(u, small_u)?;
+            resize(v, small_v)?;
+        }
+        Ok(())
+    }
+
+    /// Paints the bars, unless they are where they were.
+    fn pad_around(&mut self, fit: &Letterbox) {
+        let place = (fit.left, fit.top, fit.width, fit.height);
+        if self.filled == Some(place) {
+            return;
+        }
+        match &mut self.tensor {
+            Tensor::Bytes(bytes) => bytes.fill(PADDING),
+            Tensor::Floats(floats) => {
+                let area = self.spec.width * self.spec.height;
+                for (plane, levels) in floats.chunks_exact_mut(area).zip(&self.levels) {
+                    plane.fill(levels[usize::from(PADDING)]);
+                }
+            }
+        }
+        self.filled = Some(place);
+    }
+
+    /// The small planes, upright, as RGB into the tensor.
+    fn convert(&mut self, picture: &Picture, fit: &Letterbox, size: (usize, usize)) {
+        let convert = Converter::new(picture.colour);
+        let [y, u, v] = &self.small;
+        let grey = picture.chroma.is_none();
+        let mut row = std::mem::take(&mut self.row);
+        row.resize(fit.width, [0; 3]);
+        for line in 0..fit.height {
+            let steps = Steps::of(picture.rotation, line, size);
+            if grey {
+                for (pixel, at) in row.iter_mut().zip(steps) {
+                    *pixel = convert.grey(y[at]);
+                }
+            } else if picture.rotation == Rotation::None {
+                let span = line * size.0..(line + 1) * size.0;
+                let samples = y[span.clone()].iter().zip(&u[span.clone()]).zip(&v[span]);
+                for (pixel, ((&y, &u), &v)) in row.iter_mut().zip(samples) {
+                    *pixel = convert.rgb(y, u, v);
+                }
+            } else {
+                for (pixel, at) in row.iter_mut().zip(steps) {
+                    *pixel = convert.rgb(y[at], u[at], v[at]);
+                }
+            }
+            let start = (fit.top + line) * self.spec.width + fit.left;
+            match &mut self.tensor {
+                Tensor::Bytes(bytes) => {
+                    bytes[start * 3..(start + fit.width) * 3].copy_from_slice(row.as_flattened());
+                }
+                Tensor::Floats(floats) => {
+                    let area = self.spec.width * self.spec.height;
+                    for (channel, levels) in self.levels.iter().enumerate() {
+                        let target = &mut floats[channel * area + start..channel * area + start + fit.width];
+                        for (value, pixel) in target.iter_mut().zip(&row) {
+                            *value = levels[usize::from(pixel[channel])];
+                        }
+                    }
+                }
+            }
+        }
+        self.row = row;
+    }
+}
+
+/// Refuses planes that would be read past their end: their fields are public.
+fn check(plane: &Plane) -> Result<(), PreprocessError> {
+    let &Plane { data, width, height, stride } = plane;
+    match Plane::new(data, width, height, stride) {
+        Some(_) if width.max(height) <= u32::MAX as usize => Ok(()),
+        _ => Err(PreprocessError::Plane { width, height, stride, bytes: data.len() }),
+    }
+}
+
+/// The part of `region` inside the picture, at least about a pixel large.
+fn visible_region(region: Option<BBox>, (width, height): (usize, usize)) -> Result<BBox, PreprocessError> {
+    let whole = BBox::new(0.0, 0.0, 1.0, 1.0);
+    let Some(region) = region else { return Ok(whole) };
+    let visible = region.clipped();
+    // Written so that NaN is refused as well.
+    let enough = visible.w * width as f32 >= 0.99 && visible.h * height as f32 >= 0.99;
+    if enough { Ok(visible) } else { Err(PreprocessError::EmptyRegion(region)) }
+}
+
+/// An upright region, as it lies in the stored picture.
+fn stored_region(r: BBox, rotation: Rotation) -> BBox {
+    match rotation {
+        Rotation::None => r,
+        Rotation::Quarter => BBox::new(r.y, 1.0 - r.x - r.w, r.h, r.w),
+        Rotation::Half => BBox::new(1.0 - r.x - r.w, 1.0 - r.y - r.h, r.w, r.h),
+        Rotation::ThreeQuarters => BBox::new(1.0 - r.y - r.h, r.x, r.h, r.w),
+    }
+}
+
+/// How many luma samples one chroma sample stands for. Chroma planes are
+/// rounded up: 5 luma columns at 4:2:0 have 3 of chroma, which reach over 6.
+fn subsampling(luma: usize, chroma: usize) -> f64 {
+    let exact = [1, 2, 4].into_iter().find(|&factor| luma.div_ceil(factor) == chroma);
+    exact.map_or(luma as f64 / chroma as f64, |factor| factor as f64)
+}
+
+/// `stored` (fractions) as left, top, width, height in samples of `plane`,
+/// of which the picture covers `across` × `down`, kept inside the plane.
+fn crop_of(plane: &Plane, stored: BBox, across: f64, down: f64) -> (f64, f64, f64, f64) {
+    let side = |start: f32, length: f32, covered: f64, limit: usize| {
+        let limit = limit as f64;
+        let from = (f64::from(start) * covered).clamp(0.0, limit);
+        let to = (f64::from(start + length) * covered).clamp(0.0, limit);
+        // A thousandth of a sample at the very edge still has a value.
+        let from = from.min(limit - 1e-3);
+        (from, (to - from).max(1e-3).min(limit - from))
+    };
+    let (left, width) = side(stored.x, stored.w, across, plane.width);
+    let (top, height) = side(stored.y, stored.h, down, plane.height);
+    (left, top, width, height)
+}
+
+/// A plane for the resizer. Rows end at the picture's width, so that what the
+/// decoder left behind it (stride padding) never bleeds into the edge.
+struct PlaneView<'p, 'd>(&'p Plane<'d>);
+
+// SAFETY: `iter_rows` yields slices of exactly `width` samples.
+unsafe impl fir::ImageView for PlaneView<'_, '_> {
+    type Pixel = U8;
+
+    fn width(&self) -> u32 {
+        self.0.width as u32
+    }
+
+    fn height(&self) -> u32 {
+        self.0.height as u32
+    }
+
+    fn iter_rows(&self, start_row: u32) -> impl Iterator<Item = &[U8]> {
+        let samples = self.0.data.get(start_row as usize * self.0.stride..).unwrap_or(&[]);
+        // SAFETY: `U8` is a transparent wrapper around one u8 (align_to checks
+        // alignment and size; both are 1).
+        let (_, pixels, _) = unsafe { samples.align_to::<U8>() };
+        let rows = self.0.height.saturating_sub(start_row as usize);
+        pixels.chunks(self.0.stride).take(rows).map(|row| &row[..self.0.width])
+    }
+}
+
+/// The samples of one upright line, in order, as indices into a stored plane.
+struct Steps {
+    at: isize,
+    step: isize,
+}
+
+impl Steps {
+    fn of(rotation: Rotation, line: usize, (width, height): (usize, usize)) -> Steps {
+        let (w, h, line) = (width as isize, height as isize, line as isize);
+        match rotation {
+            Rotation::None => Steps { at: line * w, step: 1 },
+            // Stored bottom row becomes the upright left column.
+            Rotation::Quarter => Steps { at: (h - 1) * w + line, step: -w },
+            Rotation::Half => Steps { at: (h - line) * w - 1, step: -1 },
+            Rotation::ThreeQuarters => Steps { at: w - 1 - line, step: w },
+        }
+    }
+}
+
+impl Iterator for Steps {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let at = self.at as usize;
+        self.at += self.step;
+        Some(at)
+    }
+}
+
+/// YCbCr to RGB in 16.16 fixed point (ITU-R BT.601-7, BT.709-6).
+struct Converter {
+    black: i32,
+    luma: i32,
+    red: i32,
+    green: (i32, i32),
+    blue: i32,
+}
+
+impl Converter {
+    fn new(colour: Colour) -> Converter {
+        let (kr, kb) = match colour.matrix {
+            Matrix::Bt601 => (0.299, 0.114),
+            Matrix::Bt709 => (0.2126, 0.0722),
+        };
+        let kg = 1.0 - kr - kb;
+        let (luma, chroma) = if colour.full_range { (1.0, 1.0) } else { (255.0 / 219.0, 255.0 / 224.0) };
+        let fixed = |value: f64| (value * 65536.0).round() as i32;
+        Converter {
+            black: if colour.full_range { 0 } else { 16 },
+            luma: fixed(luma),
+            red: fixed(2.0 * (1.0 - kr) * chroma),
+            green: (fixed(-2.0 * kb * (1.0 - kb) / kg * chroma), fixed(-2.0 * kr * (1.0 - kr) / kg * chroma)),
+            blue: fixed(2.0 * (1.0 - kb) * chroma),
+        }
+    }
+
+    fn grey(&self, y: u8) -> [u8; 3] {
+        [to_byte(self.luma * (i32::from(y) - self.black)); 3]
+    }
+
+    #[inline]
+    fn rgb(&self, y: u8, u: u8, v: u8) -> [u8; 3] {
+        let light = self.luma * (i32::from(y) - self.black);
+        let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
+        [
+            to_byte(light + self.red * v),
+            to_byte(light + self.green.0 * u + self.green.1 * v),
+            to_byte(light + self.blue * u),
+        ]
+    }
+}
+
+/// A 16.16 number, rounded and kept within 0..=255.
+#[inline]
+fn to_byte(fixed: i32) -> u8 {
+    ((fixed + 0x8000) >> 16).clamp(0, 255) as u8
+}
