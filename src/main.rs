@@ -1,8 +1,73 @@
-//! The `tawny` program.
-use clap::Parser;
+//! The `tawny` program: reads the command line, sets up logging, runs one
+//! command and turns its outcome into an exit code.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tawny::commands::{CommandError, config};
+use tracing_subscriber::EnvFilter;
+
+/// Finds out who crossed, which way and when: an edge video-analytics daemon
+/// for trail cameras.
+///
+/// Tawny watches cameras for vehicles, people and animals, reports what passes
+/// the tripwires you draw, keeps every event in a journal on the unit and sends
+/// it to an MQTT broker. Settings come from one file, see `tawny config`.
 #[derive(Parser)]
-struct Cli { #[command(flatten)] args: tawny::commands::detect::DetectArgs }
-fn main() {
+#[command(name = "tawny", version, propagate_version = true, arg_required_else_help = true, after_long_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  something named there failed or could not be read
+  2  the command line or the configuration's text is wrong
+
+Environment:
+  TAWNY_LOG  what is logged to stderr: error, warn, info (default), debug, trace,
+             or by module, for example \"info,tawny::uplink=debug\"";
+
+#[derive(Subcommand)]
+enum Command {
+    Config(config::ConfigArgs),
+}
+
+impl Command {
+    fn run(&self) -> Result<(), CommandError> {
+        match self {
+            Command::Config(args) => config::run(args),
+        }
+    }
+}
+
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = tawny::commands::detect::run(&Default::default(), &cli.args) { eprintln!("{error}"); std::process::exit(i32::from(error.exit_code())) }
+    start_logging();
+    match cli.command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if error.exit_code() != 0 {
+                // Nobody is left to tell if stderr is closed.
+                let _ = writeln!(io::stderr(), "tawny: {error}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Logs to stderr; under systemd without times and colours, which the journal
+/// has of its own.
+fn start_logging() {
+    let filter = ["TAWNY_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
+    let filter = EnvFilter::builder().parse_lossy(filter.as_deref().filter(|f| !f.is_empty()).unwrap_or("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if std::env::var_os("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal() {
+        builder.with_ansi(false).without_time().init();
+    } else {
+        builder.with_ansi(io::stderr().is_terminal()).init();
+    }
 }

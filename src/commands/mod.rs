@@ -1,9 +1,35 @@
 //! The command line: each command reads its arguments, calls the library and
 //! prints results to stdout; everything else goes to stderr.
 
+pub mod config;
 pub mod detect;
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{ConfigError, Loaded, load};
+
+/// The option that every command with a configuration has.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigFile {
+    /// The configuration file; /etc/tawny/tawny.toml or else the defaults if
+    /// not given
+    #[arg(long = "config", value_name = "FILE")]
+    pub path: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is wrong.
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        load(self.path.as_deref())
+    }
+}
 
 /// Why a command ended without doing all it was asked to.
 #[derive(Debug)]
@@ -13,6 +39,9 @@ pub enum CommandError {
     Usage(String),
     /// Exit code 1: something named there failed, unreadable input included.
     Failed(String),
+    /// Exit code 0, silently: whoever read stdout has seen enough, as in
+    /// `tawny events | head`.
+    OutputClosed,
 }
 
 impl CommandError {
@@ -21,14 +50,26 @@ impl CommandError {
         match self {
             CommandError::Usage(_) => 2,
             CommandError::Failed(_) => 1,
+            CommandError::OutputClosed => 0,
+        }
+    }
+
+    /// From an error of writing to stdout.
+    pub fn stdout(error: io::Error) -> CommandError {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            CommandError::OutputClosed
+        } else {
+            CommandError::Failed(format!("cannot write to standard output: {error}"))
         }
     }
 }
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (CommandError::Usage(message) | CommandError::Failed(message)) = self;
-        f.write_str(message)
+        match self {
+            CommandError::Usage(message) | CommandError::Failed(message) => f.write_str(message),
+            CommandError::OutputClosed => f.write_str("standard output was closed"),
+        }
     }
 }
 

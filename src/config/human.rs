@@ -99,7 +99,7 @@ impl fmt::Display for ByteSize {
 }
 
 macro_rules! as_string {
-    ($type:ident, $example:literal) => {
+    ($type:ident, $kind:literal, $pattern:literal, $example:literal) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.collect_str(self)
@@ -119,14 +119,16 @@ macro_rules! as_string {
             }
 
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "examples": [$example] })
+                schemars::json_schema!({
+                    "type": "string", "x-kind": $kind, "pattern": $pattern, "examples": [$example]
+                })
             }
         }
     };
 }
 
-as_string!(HumanDuration, "30s");
-as_string!(ByteSize, "64MiB");
+as_string!(HumanDuration, "duration", r"^\s*([0-9]+\s*(ms|s|m|h|d)\s*)+$", "30s");
+as_string!(ByteSize, "size", r"^\s*([0-9]+\s*(B|kB|KiB|MB|MiB|GB|GiB)\s*)+$", "64MiB");
 
 #[cfg(test)]
 mod tests {

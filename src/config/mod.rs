@@ -1,10 +1,28 @@
 //! The configuration: one TOML file, strict, every key with a default.
+//!
+//! [`model`] describes the keys; from it the JSON Schema is derived
+//! ([`schema()`]), and by the schema a file is checked ([`shape`]) before its
+//! values are read and the rules between them checked ([`rules`]). All that is
+//! wrong is told at once, each with its line ([`problem`]).
 
+mod broker;
 mod human;
+mod load;
 mod model;
+mod problem;
+mod rules;
+mod schema;
+mod secrets;
+mod shape;
+mod source;
 
+pub use broker::BrokerUrl;
 pub use human::{ByteSize, HumanDuration};
+pub use load::{DEFAULT_PATH, Loaded, load, parse};
 pub use model::{
-    Anchor, CameraConfig, CommandSource, Config, DetectorConfig, HealthConfig, JournalConfig, MotionConfig,
-    SceneConfig, Source, TrackingConfig, TripwireConfig, UnitConfig, UplinkConfig, ZoneConfig, ZoneMode,
+    Anchor, CameraConfig, Config, DetectorConfig, HealthConfig, JournalConfig, MotionConfig, SceneConfig,
+    TrackingConfig, TripwireConfig, UnitConfig, UplinkConfig, ZoneConfig, ZoneMode,
 };
+pub use problem::ConfigError;
+pub use schema::schema;
+pub use source::{CommandSource, Source, SourceKind};

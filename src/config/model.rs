@@ -1,12 +1,32 @@
-//! The keys of the configuration file, their meaning and their defaults.
+//! The keys of the configuration file: their meaning, their defaults and the
+//! values they may take.
+//!
+//! This file is the single description of the file format. The JSON Schema is
+//! derived from it, and from the schema come the check of a user's file
+//! ([`super::shape`]), the reference page and the test of `config/tawny.toml`.
+//! So a new key needs no more than a field with a doc comment, a default, and
+//! the limits of its value in attributes:
+//!
+//! - numbers: `#[schemars(range(min = 1, max = 64))]`
+//! - durations and sizes: `#[schemars(extend("x-min" = "1s", "x-max" = "1d"))]`
+//! - names: `#[schemars(extend("x-kind" = "name", "pattern" = NAME))]`
+//!
+//! Rules that concern several keys at once are in [`super::rules`]; relative
+//! paths are resolved in [`Config::resolve_paths`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::human::{ByteSize, HumanDuration};
+use super::source::Source;
 use crate::domain::{Group, Point};
+
+/// What a name may look like; see [`super::shape`].
+pub(super) const NAME: &str = "^[A-Za-z0-9_.-]{1,32}$";
+/// What the first parts of a topic may look like.
+pub(super) const TOPIC: &str = "^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$";
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -32,14 +52,40 @@ pub struct Config {
     pub health: HealthConfig,
 }
 
+impl Config {
+    /// Makes every relative path start at `folder`, the one that holds the
+    /// configuration file. A new key that holds a path must be named here.
+    pub fn resolve_paths(&mut self, folder: &Path) {
+        let uplink = &mut self.uplink;
+        let optional = [
+            &mut self.detector.model,
+            &mut self.detector.runtime,
+            &mut uplink.password_file,
+            &mut uplink.ca_file,
+            &mut uplink.client_cert_file,
+            &mut uplink.client_key_file,
+        ];
+        for path in optional.into_iter().flatten().chain([&mut self.journal.path]) {
+            // An absolute path replaces what it is joined to.
+            *path = folder.join(&*path);
+        }
+        for source in self.camera.iter_mut().filter_map(|camera| camera.source.as_mut()) {
+            source.resolve_path(folder);
+        }
+    }
+}
+
 /// `[unit]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UnitConfig {
     /// Name of this unit in topics and events: letters, digits, '-', '_' and
     /// '.', at most 32 characters.
+    #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub id: String,
-    /// First part of every MQTT topic.
+    /// First part of every MQTT topic: names as above, several of them joined
+    /// by '/' if need be, at most 64 characters.
+    #[schemars(length(max = 64), extend("x-kind" = "topic", "pattern" = TOPIC))]
     pub prefix: String,
 }
 
@@ -54,14 +100,18 @@ impl Default for UnitConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct CameraConfig {
     /// Name in events: letters, digits, '-', '_' and '.', at most 32 characters.
+    #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub name: String,
     /// Where the pictures come from; needed by `run`, `check` and `aim`.
     pub source: Option<Source>,
-    /// Files only: play at the speed of the recording.
-    pub realtime: bool,
-    /// Files only: begin again at the end.
+    /// Video files only: play at the speed of the recording, not as fast as
+    /// possible.
+    #[schemars(extend("x-default" = true))]
+    pub realtime: Option<bool>,
+    /// Video files only: begin again at the end.
     #[serde(rename = "loop")]
-    pub looped: bool,
+    #[schemars(extend("x-default" = false))]
+    pub looped: Option<bool>,
     /// Lines to watch.
     pub tripwire: Vec<TripwireConfig>,
     /// Areas to watch or to ignore.
@@ -73,32 +123,24 @@ impl Default for CameraConfig {
         CameraConfig {
             name: "camera".into(),
             source: None,
-            realtime: true,
-            looped: false,
+            realtime: None,
+            looped: None,
             tripwire: Vec::new(),
             zone: Vec::new(),
         }
     }
 }
 
-/// Where a camera's pictures come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Source {
-    /// `rtsp://…`, a V4L2 device (`/dev/video0`) or a video file.
-    Location(String),
-    /// A program that writes video to its standard output.
-    Command(CommandSource),
-}
+impl CameraConfig {
+    /// Whether a video file plays at the speed of the recording.
+    pub fn realtime(&self) -> bool {
+        self.realtime.unwrap_or(true)
+    }
 
-/// A program that writes video to its standard output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CommandSource {
-    /// The program and its arguments; no shell is involved.
-    pub command: Vec<String>,
-    /// FFmpeg's name of the stream's format: "h264", "hevc", "mjpeg", "mpegts", …
-    pub format: String,
+    /// Whether a video file begins again at its end.
+    pub fn looped(&self) -> bool {
+        self.looped.unwrap_or(false)
+    }
 }
 
 /// `[[camera.tripwire]]`
@@ -106,23 +148,29 @@ pub struct CommandSource {
 #[serde(deny_unknown_fields)]
 pub struct TripwireConfig {
     /// Name in events.
+    #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub name: String,
     /// One end, in fractions of the picture.
+    #[schemars(inner(range(min = 0.0, max = 1.0)))]
     pub from: Point,
     /// The other end.
+    #[schemars(inner(range(min = 0.0, max = 1.0)))]
     pub to: Point,
     /// Name of the direction from the left of the line to its right, as seen
     /// standing at `from` and looking to `to` on the screen.
     #[serde(default = "forward")]
+    #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub forward: String,
     /// Name of the opposite direction.
     #[serde(default = "backward")]
+    #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub backward: String,
     /// The point of the object's box that has to pass.
     #[serde(default)]
     pub anchor: Anchor,
     /// Which objects count; all by default.
     #[serde(default = "all_groups")]
+    #[schemars(length(min = 1))]
     pub groups: Vec<Group>,
 }
 
@@ -154,8 +202,10 @@ pub enum Anchor {
 #[serde(deny_unknown_fields)]
 pub struct ZoneConfig {
     /// Name of the zone.
+    #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub name: String,
     /// At least three corners, in fractions of the picture.
+    #[schemars(length(min = 3), inner(inner(range(min = 0.0, max = 1.0))))]
     pub polygon: Vec<Point>,
     /// What the zone does.
     pub mode: ZoneMode,
@@ -176,6 +226,7 @@ pub enum ZoneMode {
 #[serde(deny_unknown_fields, default)]
 pub struct MotionConfig {
     /// Smallest moving area that counts, as a fraction of the picture.
+    #[schemars(range(min = 0.00001, max = 0.5))]
     pub min_area: f32,
 }
 
@@ -194,10 +245,13 @@ pub struct DetectorConfig {
     /// ONNX Runtime's shared library; searched for if absent.
     pub runtime: Option<PathBuf>,
     /// Inference threads; 0 means one for each core but one, at least one.
+    #[schemars(range(max = 64))]
     pub threads: u16,
     /// Looks per second while something moves or is being followed.
+    #[schemars(range(min = 0.1, max = 60.0))]
     pub active_rate: f32,
     /// Time between looks while nothing moves.
+    #[schemars(extend("x-min" = "100ms", "x-max" = "1h"))]
     pub idle_interval: HumanDuration,
 }
 
@@ -218,10 +272,13 @@ impl Default for DetectorConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct TrackingConfig {
     /// Confidence from which a detection may begin a track.
+    #[schemars(range(min = 0.01, max = 0.99))]
     pub new_confidence: f32,
     /// Confidence from which a detection may continue one.
+    #[schemars(range(min = 0.01, max = 0.99))]
     pub low_confidence: f32,
     /// How long an object may be hidden before it is given up.
+    #[schemars(extend("x-min" = "100ms", "x-max" = "5m"))]
     pub max_hidden: HumanDuration,
 }
 
@@ -237,6 +294,7 @@ impl Default for TrackingConfig {
 pub struct SceneConfig {
     /// Crossings of one line in one direction that follow each other within
     /// this time are a group.
+    #[schemars(extend("x-min" = "1s", "x-max" = "1d"))]
     pub group_gap: HumanDuration,
 }
 
@@ -278,10 +336,13 @@ pub struct UplinkConfig {
     /// PEM file with the key of that certificate.
     pub client_key_file: Option<PathBuf>,
     /// Interval of MQTT keep-alive packets.
+    #[schemars(extend("x-min" = "5s", "x-max" = "12h"))]
     pub keep_alive: HumanDuration,
     /// Events sent but not yet acknowledged, at most.
+    #[schemars(range(min = 1, max = 4096))]
     pub window: u16,
     /// Largest MQTT packet in either direction.
+    #[schemars(extend("x-min" = "4KiB", "x-max" = "64MiB"))]
     pub max_packet: ByteSize,
 }
 
@@ -306,6 +367,7 @@ impl Default for UplinkConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct HealthConfig {
     /// Time between health messages.
+    #[schemars(extend("x-min" = "1s", "x-max" = "1d"))]
     pub interval: HumanDuration,
 }
 
