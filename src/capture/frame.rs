@@ -72,7 +72,7 @@ impl Frame {
             }
             false => None,
         };
-        Ok(Picture { y, chroma, colour: colour(&self.video, implied_full), rotation: self.rotation })
+        Ok(Picture { y, chroma, colour: colour(&self.video, implied_full), rotation: self.rotation, exposure: 1.0 })
     }
 }
 

@@ -14,10 +14,9 @@ use ffmpeg::media;
 
 use super::error::CaptureError;
 use super::interrupt::Interrupt;
-use super::location::{self, Kind};
 use super::picture::Rotation;
 use super::program::{Program, ProgramOutput};
-use crate::config::Source;
+use crate::config::{Source, SourceKind};
 
 /// How long opening may take: a camera that boots, a probe of a slow stream.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
@@ -63,17 +62,16 @@ impl VideoInput {
     pub fn open(source: &Source, interrupt: &Interrupt) -> Result<VideoInput, CaptureError> {
         initialise();
         interrupt.arm(OPEN_LIMIT);
-        let (what, opened) = match source {
-            Source::Location(name) => (location::masked(name), open_location(name, interrupt).map(|i| (i, None))),
-            Source::Command(command) => {
-                let what = command.command.first().cloned().unwrap_or_default();
-                let opened = Program::start(&command.command, interrupt).map_err(|e| e.to_string()).and_then(
-                    |(program, output)| {
-                        open_program(output, &command.format, interrupt).map(|input| (input, Some(program)))
-                    },
-                );
-                (what, opened)
-            }
+        let what = source.redacted().to_string();
+        let opened = match source.kind() {
+            SourceKind::Command(command) => Program::start(&command.command, interrupt)
+                .map_err(|e| e.to_string())
+                .and_then(|(program, output)| {
+                    open_program(output, &command.format, interrupt).map(|input| (input, Some(program)))
+                }),
+            SourceKind::Rtsp(url) => open_rtsp(url, interrupt).map(|input| (input, None)),
+            SourceKind::Device(path) => open_device(path, interrupt).map(|input| (input, None)),
+            SourceKind::File(path) => open_file(path, interrupt).map(|input| (input, None)),
         };
         let (input, program) = opened.map_err(|why| match () {
             () if interrupt.stopped() => CaptureError::Stopped,
@@ -132,27 +130,38 @@ fn initialise() {
     });
 }
 
-fn open_location(name: &str, interrupt: &Interrupt) -> Result<Input, String> {
+fn open_rtsp(url: &str, interrupt: &Interrupt) -> Result<Input, String> {
+    let mut options = probing();
+    // UDP loses packets on the weak links these cameras hang on.
+    options.set("rtsp_transport", "tcp");
+    // A redirect must not reach anything but the camera.
+    options.set("protocol_whitelist", "rtsp,rtsps,rtp,tcp,tls,udp");
+    open_input(url, None, options, interrupt)
+}
+
+fn open_device(path: &Path, interrupt: &Interrupt) -> Result<Input, String> {
+    open_input(text(path)?, Some(c"video4linux2"), probing(), interrupt)
+}
+
+fn open_file(path: &Path, interrupt: &Interrupt) -> Result<Input, String> {
+    if !path.exists() {
+        return Err("there is no such file".into());
+    }
+    let mut options = probing();
+    // A playlist must not reach out to other files' protocols.
+    options.set("protocol_whitelist", "file");
+    // The prefix keeps a name with a colon from being taken for a URL.
+    open_input(&format!("file:{}", text(path)?), None, options, interrupt)
+}
+
+fn probing() -> ffmpeg::Dictionary {
     let mut options = ffmpeg::Dictionary::new();
     options.set("probesize", PROBE_BYTES);
-    match location::kind(name) {
-        Kind::Rtsp => {
-            // UDP loses packets on the weak links these cameras hang on.
-            options.set("rtsp_transport", "tcp");
-            // A playlist or redirect must not reach anything but the camera.
-            options.set("protocol_whitelist", "rtsp,rtsps,rtp,tcp,tls,udp");
-            open_input(name, None, options, interrupt)
-        }
-        Kind::Device => open_input(name, Some(c"video4linux2"), options, interrupt),
-        Kind::File => {
-            if !Path::new(name).exists() {
-                return Err("there is no such file".into());
-            }
-            options.set("protocol_whitelist", "file");
-            // The prefix keeps a name with a colon from being taken for a URL.
-            open_input(&format!("file:{name}"), None, options, interrupt)
-        }
-    }
+    options
+}
+
+fn text(path: &Path) -> Result<&str, String> {
+    path.to_str().ok_or_else(|| "the name is not UTF-8".to_owned())
 }
 
 /// Opens `url` with the interrupt set first, as `format` if given.
@@ -195,8 +204,7 @@ fn open_program(output: ProgramOutput, format: &str, interrupt: &Interrupt) -> R
     let mut io = StreamIo::from_read(output).map_err(|e| e.to_string())?;
     let watcher = interrupt.clone();
     let callback = ffmpeg::util::interrupt::new(Box::new(move || watcher.is_due()));
-    let mut options = ffmpeg::Dictionary::new();
-    options.set("probesize", PROBE_BYTES);
+    let options = probing();
     // SAFETY: as in `open_input`; in addition the context reads through `io`,
     // which the returned Input owns, and on failure libav leaves a custom
     // `pb` to its owner, `io`, which is dropped here afterwards.

@@ -91,6 +91,9 @@ pub struct Picture<'a> {
     pub colour: Colour,
     /// How to turn the stored picture for display.
     pub rotation: Rotation,
+    /// Brightness is multiplied by this before a model looks at the picture:
+    /// 1 as taken, more for the dark ones.
+    pub exposure: f32,
 }
 
 impl Picture<'_> {

@@ -11,9 +11,8 @@ use ffmpeg_next as ffmpeg;
 use super::error::CaptureError;
 use super::input::{StreamInfo, VideoInput};
 use super::interrupt::Interrupt;
-use super::location::{Kind, kind};
 use super::timeline::TimeBase;
-use crate::config::Source;
+use crate::config::{Source, SourceKind};
 use crate::domain::{Backoff, Mono, jitter};
 
 /// Packets between the reader and the decoder: some ten seconds.
@@ -61,7 +60,7 @@ pub struct ReaderSettings {
 
 impl ReaderSettings {
     fn is_file(&self) -> bool {
-        matches!(&self.source, Source::Location(name) if kind(name) == Kind::File)
+        matches!(self.source.kind(), SourceKind::File(_))
     }
 }
 

@@ -54,6 +54,7 @@ impl Repacked {
             chroma: plane(1).zip(plane(2)),
             colour: picture_colour,
             rotation,
+            exposure: 1.0,
         })
     }
 }

@@ -92,6 +92,7 @@ impl Planes {
             chroma: Some((plane(u), plane(v))),
             colour: Colour { matrix: Matrix::Bt601, full_range: true },
             rotation: Rotation::None,
+            exposure: 1.0,
         }
     }
 }

@@ -271,9 +271,12 @@ impl Default for DetectorConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrackingConfig {
+    /// Confidence that an object must reach in at least one look.
+    #[schemars(range(min = 0.01, max = 0.99))]
+    pub sure_confidence: f32,
     /// Confidence from which a detection may begin a track.
     #[schemars(range(min = 0.01, max = 0.99))]
-    pub new_confidence: f32,
+    pub confidence: f32,
     /// Confidence from which a detection may continue one.
     #[schemars(range(min = 0.01, max = 0.99))]
     pub low_confidence: f32,
@@ -284,7 +287,12 @@ pub struct TrackingConfig {
 
 impl Default for TrackingConfig {
     fn default() -> Self {
-        TrackingConfig { new_confidence: 0.45, low_confidence: 0.15, max_hidden: HumanDuration::secs(3) }
+        TrackingConfig {
+            sure_confidence: 0.45,
+            confidence: 0.35,
+            low_confidence: 0.15,
+            max_hidden: HumanDuration::secs(3),
+        }
     }
 }
 
@@ -296,11 +304,15 @@ pub struct SceneConfig {
     /// this time are a group.
     #[schemars(extend("x-min" = "1s", "x-max" = "1d"))]
     pub group_gap: HumanDuration,
+    /// An object that has not moved for this long is known and quiet: its
+    /// sighting ends, and a new one begins when it moves again.
+    #[schemars(extend("x-min" = "5s", "x-max" = "1d"))]
+    pub stationary_after: HumanDuration,
 }
 
 impl Default for SceneConfig {
     fn default() -> Self {
-        SceneConfig { group_gap: HumanDuration::secs(60) }
+        SceneConfig { group_gap: HumanDuration::secs(60), stationary_after: HumanDuration::secs(120) }
     }
 }
 

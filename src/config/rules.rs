@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::broker::BrokerUrl;
-use super::model::{CameraConfig, Config, TripwireConfig, UplinkConfig, ZoneConfig};
+use super::model::{CameraConfig, Config, TrackingConfig, TripwireConfig, UplinkConfig, ZoneConfig};
 use super::problem::{Problem, quoted};
 use super::source::SourceKind;
 use crate::domain::Point;
@@ -29,17 +29,8 @@ pub(super) fn check(config: &Config, document: &Spanned<DeTable<'_>>) -> Vec<Pro
         }
         rules.camera(camera);
     }
-    let tracking = &config.tracking;
-    if tracking.low_confidence > tracking.new_confidence {
-        rules.path = vec![Step::Key("tracking")];
-        rules.report(
-            &[Step::Key("low_confidence")],
-            format!(
-                "'low_confidence' ({}) must not be above 'new_confidence' ({})",
-                tracking.low_confidence, tracking.new_confidence
-            ),
-        );
-    }
+    rules.path = vec![Step::Key("tracking")];
+    rules.tracking(&config.tracking);
     rules.path = vec![Step::Key("uplink")];
     rules.uplink(&config.uplink);
     rules.problems
@@ -59,6 +50,18 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
+    fn tracking(&mut self, tracking: &TrackingConfig) {
+        let steps = [
+            ("low_confidence", tracking.low_confidence, "confidence", tracking.confidence),
+            ("confidence", tracking.confidence, "sure_confidence", tracking.sure_confidence),
+        ];
+        for (lower, low, upper, high) in steps {
+            if low > high {
+                self.report(&[Step::Key(lower)], format!("'{lower}' ({low}) must not be above '{upper}' ({high})"));
+            }
+        }
+    }
+
     /// A problem at `below` the table under examination, or at that table if
     /// there is no such key.
     fn report(&mut self, below: &[Step], message: String) {

@@ -1,6 +1,7 @@
 //! Where a camera's pictures come from.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -16,6 +17,17 @@ pub enum Source {
     Location(String),
     /// A program that writes video to its standard output.
     Command(CommandSource),
+}
+
+/// The location, or the program with its arguments; passwords and all: print
+/// [`Source::redacted`].
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Location(text) => f.write_str(text),
+            Source::Command(source) => f.write_str(&source.command.join(" ")),
+        }
+    }
 }
 
 /// A program that writes video to its standard output.

@@ -14,6 +14,8 @@ mod model;
 mod preprocess;
 mod rider;
 mod runtime;
+mod schedule;
+mod schedule;
 mod suppress;
 
 pub use classes::{Classes, Detection};
@@ -22,4 +24,6 @@ pub use model::ModelError;
 pub use preprocess::{InputLayout, InputSpec, PreprocessError};
 pub use rider::absorb_riders;
 pub use runtime::{Runtime, RuntimeError};
+pub use schedule::{Need, Schedule};
+pub use schedule::{Need, Schedule};
 pub use suppress::{MAX_OVERLAP, suppress_overlaps};

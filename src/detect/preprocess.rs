@@ -192,7 +192,7 @@ impl Preprocessor {
 
     /// The small planes, upright, as RGB into the tensor.
     fn convert(&mut self, picture: &Picture, fit: &Letterbox, size: (usize, usize)) {
-        let convert = Converter::new(picture.colour);
+        let convert = Converter::new(picture.colour, picture.exposure);
         let [y, u, v] = &self.small;
         let grey = picture.chroma.is_none();
         let mut row = std::mem::take(&mut self.row);
@@ -351,14 +351,16 @@ struct Converter {
 }
 
 impl Converter {
-    fn new(colour: Colour) -> Converter {
+    fn new(colour: Colour, exposure: f32) -> Converter {
+        // Far above what anybody asks for, and far from overflow.
+        let exposure = f64::from(exposure).clamp(0.1, 16.0);
         let (kr, kb) = match colour.matrix {
             Matrix::Bt601 => (0.299, 0.114),
             Matrix::Bt709 => (0.2126, 0.0722),
         };
         let kg = 1.0 - kr - kb;
         let (luma, chroma) = if colour.full_range { (1.0, 1.0) } else { (255.0 / 219.0, 255.0 / 224.0) };
-        let fixed = |value: f64| (value * 65536.0).round() as i32;
+        let fixed = |value: f64| (value * exposure * 65536.0).round() as i32;
         Converter {
             black: if colour.full_range { 0 } else { 16 },
             luma: fixed(luma),

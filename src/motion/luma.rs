@@ -95,7 +95,7 @@ mod tests {
             let y = Plane::new(&data, width, height, width).unwrap();
             let colour = Colour { full_range: false, ..Colour::default() };
             let mut grid = LumaGrid::default();
-            assert!(grid.fill(&Picture { y, chroma: None, colour, rotation: Rotation::None }));
+            assert!(grid.fill(&Picture { y, chroma: None, colour, rotation: Rotation::None, exposure: 1.0 }));
             assert!(grid.width <= MAX_CELLS_WIDE && !grid.cells.is_empty());
             assert!(grid.cells.iter().all(|c| (c - 110.0 * 255.0 / 219.0).abs() < 0.01), "{width}x{height}");
         }

@@ -1,1 +1,10 @@
-//! The assembly: threads, channels, start and stop.
+//! The assembly: the only module that knows all stages. It builds them from
+//! the configuration, makes the threads and joins them with channels.
+
+mod analysis;
+mod ids;
+mod report;
+
+pub use analysis::{Analysis, AnalysisCounts, AnalysisError, SharedDetector};
+pub use ids::IdMaker;
+pub use report::Reporter;

@@ -1,0 +1,199 @@
+//! One track: where it is, what it is, and whether it is believed.
+
+use std::time::Duration;
+
+use super::motion_model::{BoxMotion, Cut};
+use crate::detect::Detection;
+use crate::domain::{BBox, Group, Mono, Point};
+
+/// Looks in which a track must have been seen to be believed: when it has
+/// travelled, and when it only moves in its place.
+const MIN_LOOKS_TRAVELLED: u32 = 3;
+const MIN_LOOKS_IN_PLACE: u32 = 4;
+/// Mean confidence it must have had.
+const MIN_MEAN_TRAVELLED: f32 = 0.33;
+const MIN_MEAN_IN_PLACE: f32 = 0.50;
+/// Having travelled means to be this many times its own size away from where
+/// it was first seen, on a way that is this straight (net over total length).
+const MIN_TRAVEL: f32 = 0.5;
+const MIN_STRAIGHTNESS: f32 = 0.5;
+/// In its place it must have been seen moving in this many looks, each with
+/// this share of its box.
+const MIN_MOVING_LOOKS: u32 = 3;
+const MOVING_SHARE: f32 = 0.12;
+/// A box that moves by less than this share of its size stands still.
+const STILL_SHARE: f32 = 0.25;
+
+/// The view of an object that shows it best.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BestView {
+    /// Where.
+    pub bbox: BBox,
+    /// Confidence of that detection, 0..=1.
+    pub confidence: f32,
+    /// When.
+    pub at: Mono,
+    score: f32,
+}
+
+/// An object, or the suspicion of one.
+#[derive(Debug, Clone)]
+pub struct Track {
+    /// Counts up within one tracker.
+    pub id: u64,
+    /// Whether it is believed to be an object. Never taken back.
+    pub confirmed: bool,
+    /// When it was first and last seen.
+    pub first_seen: Mono,
+    /// See `first_seen`.
+    pub last_seen: Mono,
+    /// Looks in which it was seen, and looks since it was last seen.
+    pub hits: u32,
+    /// See `hits`.
+    pub misses: u32,
+    /// The view that shows it best.
+    pub best: BestView,
+    pub(super) motion: BoxMotion,
+    /// Confidence collected for each group, in the order of [`Group::ALL`].
+    group_votes: [f32; 3],
+    class_votes: Vec<(Group, u16, f32)>,
+    confidence_sum: f32,
+    confidence_max: f32,
+    moving_looks: u32,
+    origin: Point,
+    last_point: Point,
+    path: f32,
+    rest: Point,
+    rest_since: Mono,
+}
+
+impl Track {
+    pub(super) fn new(id: u64, detection: &Detection, share_moving: f32, at: Mono) -> Track {
+        let point = detection.bbox.center();
+        let mut track = Track {
+            id,
+            confirmed: false,
+            first_seen: at,
+            last_seen: at,
+            hits: 0,
+            misses: 0,
+            best: BestView { bbox: detection.bbox, confidence: 0.0, at, score: -1.0 },
+            motion: BoxMotion::new(&detection.bbox),
+            group_votes: [0.0; 3],
+            class_votes: Vec::new(),
+            confidence_sum: 0.0,
+            confidence_max: 0.0,
+            moving_looks: 0,
+            origin: point,
+            last_point: point,
+            path: 0.0,
+            rest: point,
+            rest_since: at,
+        };
+        track.count(detection, share_moving, at);
+        track
+    }
+
+    pub(super) fn see(&mut self, detection: &Detection, share_moving: f32, at: Mono) {
+        self.motion.update(&detection.bbox);
+        let point = self.bbox().center();
+        self.path += distance(point, self.last_point);
+        self.last_point = point;
+        self.count(detection, share_moving, at);
+        if distance(point, self.rest) > STILL_SHARE * self.size() {
+            (self.rest, self.rest_since) = (point, at);
+        }
+    }
+
+    /// Counts a look's evidence.
+    fn count(&mut self, detection: &Detection, share_moving: f32, at: Mono) {
+        self.hits += 1;
+        self.misses = 0;
+        self.last_seen = at;
+        self.confidence_sum += detection.confidence;
+        self.confidence_max = self.confidence_max.max(detection.confidence);
+        self.moving_looks += u32::from(share_moving >= MOVING_SHARE);
+        self.group_votes[detection.group as usize] += detection.confidence;
+        let vote = self.class_votes.iter_mut().find(|(g, c, _)| (*g, *c) == (detection.group, detection.class));
+        match vote {
+            Some((_, _, weight)) => *weight += detection.class_score,
+            None => self.class_votes.push((detection.group, detection.class, detection.class_score)),
+        }
+        self.offer_view(detection, at);
+    }
+
+    /// Large, sure and whole views are better.
+    fn offer_view(&mut self, detection: &Detection, at: Mono) {
+        let whole = if Cut::of(&detection.bbox).any() { 0.5 } else { 1.0 };
+        let score = detection.confidence * detection.bbox.area().sqrt() * whole;
+        if score > self.best.score {
+            self.best = BestView { bbox: detection.bbox, confidence: detection.confidence, at, score };
+        }
+    }
+
+    /// The group with the most evidence; the tracker matches a confirmed track
+    /// with that group only, so that it never changes.
+    pub fn group(&self) -> Group {
+        let mut best = Group::Vehicle;
+        for group in Group::ALL {
+            if self.group_votes[group as usize] > self.group_votes[best as usize] {
+                best = group;
+            }
+        }
+        best
+    }
+
+    /// The class with the most evidence within the group: an index into the
+    /// detector's classes.
+    pub fn class(&self) -> u16 {
+        let group = self.group();
+        let votes = self.class_votes.iter().filter(|(g, _, _)| *g == group);
+        votes.max_by(|a, b| a.2.total_cmp(&b.2).then(b.1.cmp(&a.1))).map_or(0, |(_, class, _)| *class)
+    }
+
+    /// Where it is; may reach outside the picture.
+    pub fn bbox(&self) -> BBox {
+        self.motion.bbox()
+    }
+
+    /// Width and height as one length.
+    pub fn size(&self) -> f32 {
+        let b = self.bbox();
+        (b.w + b.h) / 2.0
+    }
+
+    /// How long it has stood still, as of `at`.
+    pub fn still_for(&self, at: Mono) -> Duration {
+        at.since(self.rest_since)
+    }
+
+    /// Whether it has got anywhere since it was first seen.
+    pub fn has_travelled(&self) -> bool {
+        let net = distance(self.last_point, self.origin);
+        net >= MIN_TRAVEL * self.size() && net >= MIN_STRAIGHTNESS * self.path
+    }
+
+    /// Whether the evidence suffices to believe in it.
+    pub(super) fn is_credible(&self, sure_confidence: f32) -> bool {
+        let mean = self.confidence_sum / self.hits.max(1) as f32;
+        let travelled = self.hits >= MIN_LOOKS_TRAVELLED && self.has_travelled() && mean >= MIN_MEAN_TRAVELLED;
+        let in_place = self.hits >= MIN_LOOKS_IN_PLACE
+            && self.moving_looks >= MIN_MOVING_LOOKS
+            && mean >= MIN_MEAN_IN_PLACE;
+        self.confidence_max >= sure_confidence && (travelled || in_place)
+    }
+
+    /// Whether its predicted box has left the picture for the most part.
+    pub fn is_outside(&self) -> bool {
+        self.bbox().share_inside(&BBox::new(0.0, 0.0, 1.0, 1.0)) < 0.25
+    }
+
+    /// Whether the border cuts it off.
+    pub fn is_cut(&self) -> bool {
+        Cut::of(&self.bbox()).any()
+    }
+}
+
+fn distance(a: Point, b: Point) -> f32 {
+    (a.x - b.x).hypot(a.y - b.y)
+}

@@ -1,0 +1,189 @@
+//! All tracks of one camera.
+
+use std::time::Duration;
+
+use super::associate::{Matcher, buffered_iou, covers};
+use super::one::Track;
+use crate::config::TrackingConfig;
+use crate::detect::Detection;
+use crate::domain::Mono;
+
+/// Similarities (buffered IoU) below these are no match, for sure detections
+/// and for doubtful ones.
+const MIN_SIMILARITY: f32 = 0.15;
+const MIN_SIMILARITY_LOW: f32 = 0.35;
+/// How far an object may be from where it is expected, in its own sizes: at
+/// least, more while its velocity is unknown, and more for each second hidden.
+const BUFFER: f32 = 0.15;
+const BUFFER_YOUNG: f32 = 0.5;
+const BUFFER_PER_HIDDEN_S: f32 = 0.5;
+const MAX_BUFFER: f32 = 1.2;
+/// Suspicions are dropped after this time unseen.
+const TENTATIVE_HIDDEN: Duration = Duration::from_millis(1200);
+/// And nothing is dropped before this many looks in vain.
+const MIN_MISSES: u32 = 3;
+/// Looks in vain after which an object whose expected place is outside the
+/// picture has left.
+const MISSES_OUTSIDE: u32 = 2;
+/// An object that has not moved for this long needs no looks of its own.
+const STILL: Duration = Duration::from_secs(2);
+/// At most so many tracks; beyond that the picture is noise.
+const MAX_TRACKS: usize = 64;
+
+/// All tracks of one camera.
+#[derive(Debug)]
+pub struct Tracker {
+    settings: TrackingConfig,
+    tracks: Vec<Track>,
+    ended: Vec<Track>,
+    next_id: u64,
+    last: Option<Mono>,
+    matcher: Matcher,
+    matches: Vec<(usize, usize)>,
+}
+
+impl Tracker {
+    /// A tracker that follows nothing yet.
+    pub fn new(settings: &TrackingConfig) -> Tracker {
+        Tracker {
+            settings: settings.clone(),
+            tracks: Vec::new(),
+            ended: Vec::new(),
+            next_id: 1,
+            last: None,
+            matcher: Matcher::default(),
+            matches: Vec::new(),
+        }
+    }
+
+    /// Everything that is followed now, suspicions included, oldest first.
+    pub fn tracks(&self) -> &[Track] {
+        &self.tracks
+    }
+
+    /// The confirmed tracks that the last call gave up.
+    pub fn ended(&self) -> &[Track] {
+        &self.ended
+    }
+
+    /// Gives up everything, for example at the end of a recording; the
+    /// confirmed tracks are then in [`Tracker::ended`].
+    pub fn end_all(&mut self) {
+        self.ended.clear();
+        self.ended.extend(self.tracks.drain(..).filter(|t| t.confirmed));
+        self.last = None;
+    }
+
+    /// One look: everything found, doubtful detections included, and how much
+    /// of each detection's box is moving.
+    pub fn update(&mut self, at: Mono, detections: &[Detection], share_moving: &[f32]) {
+        self.ended.clear();
+        let dt_s = self.last.map_or(0.0, |last| at.secs_since(last) as f32).clamp(0.0, 5.0);
+        self.last = Some(at);
+        for track in &mut self.tracks {
+            track.motion.predict(dt_s, track.misses > 0);
+        }
+        let mut track_free = vec![true; self.tracks.len()];
+        let mut detection_free = vec![true; detections.len()];
+        let sure = self.settings.confidence;
+        for (from, until, least) in
+            [(sure, f32::INFINITY, MIN_SIMILARITY), (self.settings.low_confidence, sure, MIN_SIMILARITY_LOW)]
+        {
+            let in_band = |d: &Detection| d.confidence >= from && d.confidence < until;
+            let similarity = |t: usize, d: usize| {
+                let usable = track_free[t] && detection_free[d] && in_band(&detections[d]);
+                if usable { similarity(&self.tracks[t], &detections[d], at).filter(|s| *s >= least) } else { None }
+            };
+            self.matcher.greedy(self.tracks.len(), detections.len(), similarity, &mut self.matches);
+            for &(t, d) in &self.matches {
+                (track_free[t], detection_free[d]) = (false, false);
+                self.tracks[t].see(&detections[d], share_moving.get(d).copied().unwrap_or(0.0), at);
+            }
+        }
+        for (track, unseen) in self.tracks.iter_mut().zip(&track_free) {
+            track.misses += u32::from(*unseen);
+        }
+        self.confirm();
+        self.drop_lost(at);
+        self.begin(at, detections, &detection_free, share_moving);
+    }
+
+    fn confirm(&mut self) {
+        for track in &mut self.tracks {
+            if !track.confirmed && track.misses == 0 {
+                track.confirmed = track.is_credible(self.settings.sure_confidence);
+            }
+        }
+    }
+
+    fn drop_lost(&mut self, at: Mono) {
+        let max_hidden = self.settings.max_hidden.0;
+        for index in (0..self.tracks.len()).rev() {
+            let track = &self.tracks[index];
+            let limit = if track.confirmed { max_hidden } else { TENTATIVE_HIDDEN };
+            let hidden = track.misses >= MIN_MISSES && at.since(track.last_seen) >= limit;
+            if hidden || (track.misses >= MISSES_OUTSIDE && track.is_outside()) {
+                let track = self.tracks.remove(index);
+                if track.confirmed {
+                    self.ended.push(track);
+                }
+            }
+        }
+        self.ended.sort_unstable_by_key(|t| t.id);
+    }
+
+    /// New suspicions from sure detections that nothing explains yet.
+    fn begin(&mut self, at: Mono, detections: &[Detection], free: &[bool], share_moving: &[f32]) {
+        let mut order: Vec<usize> = (0..detections.len()).filter(|d| free[*d]).collect();
+        order.sort_by(|a, b| detections[*b].confidence.total_cmp(&detections[*a].confidence).then(a.cmp(b)));
+        for d in order {
+            let detection = &detections[d];
+            let explained = self.tracks.iter().any(|t| explains(t, detection, at));
+            if detection.confidence >= self.settings.confidence && !explained && self.tracks.len() < MAX_TRACKS {
+                let share = share_moving.get(d).copied().unwrap_or(0.0);
+                self.tracks.push(Track::new(self.next_id, detection, share, at));
+                self.next_id += 1;
+            }
+        }
+    }
+
+    /// Whether following needs looks at the full rate: something new, moving
+    /// or just lost. What stands still and was seen last time can wait.
+    pub fn needs_looks(&self, at: Mono) -> bool {
+        self.tracks.iter().any(|t| match t.confirmed {
+            true => t.misses > 0 || t.still_for(at) < STILL,
+            false => t.hits < MIN_MISSES || t.misses == 0 && t.has_travelled(),
+        })
+    }
+}
+
+/// How well `detection` continues `track`; `None` if it cannot.
+fn similarity(track: &Track, detection: &Detection, at: Mono) -> Option<f32> {
+    if track.confirmed && track.group() != detection.group {
+        return None;
+    }
+    let hidden_s = if track.misses > 0 { at.secs_since(track.last_seen) as f32 } else { 0.0 };
+    let least = if track.hits < 3 { BUFFER_YOUNG } else { BUFFER };
+    let buffer = (least + BUFFER_PER_HIDDEN_S * hidden_s).min(MAX_BUFFER);
+    let (a, b) = (track.bbox().area(), detection.bbox.area());
+    // Nothing doubles its size from one look to the next; what does is a part
+    // of something, or two things in one box. Boxes cut by the border may.
+    let ratio = a.max(b) / a.min(b).max(1e-6);
+    if ratio > 4.0 && !track.is_cut() {
+        return None;
+    }
+    let same_group = if track.group() == detection.group { 1.0 } else { 0.7 };
+    Some(buffered_iou(&track.bbox().clipped(), &detection.bbox, buffer) * same_group)
+}
+
+/// Whether `detection` is only another view, or a part, of what `track`
+/// already stands for.
+fn explains(track: &Track, detection: &Detection, at: Mono) -> bool {
+    if at.since(track.last_seen) > Duration::ZERO {
+        return false;
+    }
+    let same = track.group() == detection.group;
+    // Scenery that looks like a truck must not hide who walks in front of it.
+    (same || (track.confirmed && track.still_for(at) < STILL) || track.bbox().iou(&detection.bbox) > 0.7)
+        && covers(&track.bbox(), &detection.bbox)
+}
