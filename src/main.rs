@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tawny::commands::{CommandError, config};
+use tawny::commands::{CommandError, config, replay};
 use tracing_subscriber::EnvFilter;
 
 /// Finds out who crossed, which way and when: an edge video-analytics daemon
@@ -33,12 +33,14 @@ Environment:
 
 #[derive(Subcommand)]
 enum Command {
+    Replay(replay::ReplayArgs),
     Config(config::ConfigArgs),
 }
 
 impl Command {
     fn run(&self) -> Result<(), CommandError> {
         match self {
+            Command::Replay(args) => replay::run(args),
             Command::Config(args) => config::run(args),
         }
     }

@@ -154,7 +154,7 @@ fn open_file(path: &Path, interrupt: &Interrupt) -> Result<Input, String> {
     open_input(&format!("file:{}", text(path)?), None, options, interrupt)
 }
 
-fn probing() -> ffmpeg::Dictionary {
+fn probing() -> ffmpeg::Dictionary<'static> {
     let mut options = ffmpeg::Dictionary::new();
     options.set("probesize", PROBE_BYTES);
     options

@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod detect;
+pub mod replay;
 
 use std::fmt;
 use std::io;

@@ -15,7 +15,6 @@ mod preprocess;
 mod rider;
 mod runtime;
 mod schedule;
-mod schedule;
 mod suppress;
 
 pub use classes::{Classes, Detection};
@@ -24,6 +23,5 @@ pub use model::ModelError;
 pub use preprocess::{InputLayout, InputSpec, PreprocessError};
 pub use rider::absorb_riders;
 pub use runtime::{Runtime, RuntimeError};
-pub use schedule::{Need, Schedule};
 pub use schedule::{Need, Schedule};
 pub use suppress::{MAX_OVERLAP, suppress_overlaps};

@@ -3,8 +3,10 @@
 
 mod analysis;
 mod ids;
+mod recording;
 mod report;
 
 pub use analysis::{Analysis, AnalysisCounts, AnalysisError, SharedDetector};
 pub use ids::IdMaker;
+pub use recording::{Player, RecordingCounts, RecordingError};
 pub use report::Reporter;

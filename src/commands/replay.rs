@@ -1,0 +1,157 @@
+//! `tawny replay`: recorded video through the same stages as a live camera.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::CommandError;
+use crate::capture::Interrupt;
+use crate::clock::{Clock, RecordingClock};
+use crate::config::{CameraConfig, Config, Source};
+use crate::detect::Detector;
+use crate::domain::{Mono, UtcMillis};
+use crate::event::{Draft, Event, LogId};
+use crate::unit::{Analysis, IdMaker, Player, RecordingCounts, Reporter};
+
+/// The `log` of replayed events.
+const REPLAY_LOG: &str = "replay";
+
+/// Plays recorded video through the pipeline and prints what happened
+///
+/// Each event is one line of JSON on stdout, exactly as it would go over the
+/// wire. The first camera of the configuration gives tripwires and zones. The
+/// last line on stderr says what it took. Nothing is read from or written to
+/// the unit's journal.
+///
+/// Example: tawny replay --config road.toml --start 2026-05-01T20:00:00Z a.mp4 b.mp4
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReplayArgs {
+    #[command(flatten)]
+    pub config: super::ConfigFile,
+    /// When the first video began, RFC 3339; each further one starts where the
+    /// last ended
+    #[arg(long, value_name = "RFC3339", default_value = "1970-01-01T00:00:00Z", value_parser = start_time)]
+    pub start: UtcMillis,
+    /// Play at the speed of the recording instead of as fast as possible
+    #[arg(long)]
+    pub realtime: bool,
+    /// The recordings, in order
+    #[arg(required = true, value_name = "VIDEO")]
+    pub videos: Vec<PathBuf>,
+}
+
+fn start_time(text: &str) -> Result<UtcMillis, String> {
+    UtcMillis::parse(text).ok_or_else(|| "write a time as in 2026-05-01T20:15:00Z".to_owned())
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Code 2 for a wrong configuration; code 1 when there is no detector or a
+/// video could not be read to its end (the others are played nevertheless).
+pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
+    let config = args.config.load()?.config;
+    let camera = config.camera.first().cloned().unwrap_or_default();
+    let mut replay = Replay::new(&config, &camera, args)?;
+    let mut at = Mono::ZERO;
+    let mut failed = 0;
+    for video in &args.videos {
+        match replay.play(video, at)? {
+            (next, None) => at = next,
+            (next, Some(why)) => {
+                at = next;
+                failed += 1;
+                tracing::error!("{}: {why}", video.display());
+            }
+        }
+    }
+    replay.summary(at)?;
+    match failed {
+        0 => Ok(()),
+        n => Err(CommandError::Failed(format!("{n} of {} videos could not be played to the end", args.videos.len()))),
+    }
+}
+
+struct Replay {
+    player: Player,
+    unit: String,
+    log: LogId,
+    seq: u64,
+    counts: RecordingCounts,
+    began: Instant,
+}
+
+impl Replay {
+    fn new(config: &Config, camera: &CameraConfig, args: &ReplayArgs) -> Result<Replay, CommandError> {
+        let began = Instant::now();
+        let detector = Detector::open(&config.detector).map_err(|e| CommandError::Failed(e.to_string()))?;
+        let clock = Clock::Recording(RecordingClock { start: args.start });
+        let reporter = Reporter::new(camera, detector.classes(), clock, false);
+        let analysis = Analysis::new(config, camera, Arc::new(Mutex::new(detector)));
+        let ids = IdMaker::derived(&camera.name, REPLAY_LOG);
+        Ok(Replay {
+            player: Player::new(analysis, reporter, ids, args.realtime, Interrupt::default()),
+            unit: config.unit.id.clone(),
+            log: LogId(REPLAY_LOG.to_owned()),
+            seq: 0,
+            counts: RecordingCounts::default(),
+            began,
+        })
+    }
+
+    /// Plays one video; gives where the next starts, and what went wrong.
+    fn play(&mut self, video: &std::path::Path, at: Mono) -> Result<(Mono, Option<String>), CommandError> {
+        let Some(name) = video.to_str() else { return Ok((at, Some("the name is not UTF-8".into()))) };
+        let bar = progress_bar(name);
+        let mut stdout = std::io::stdout().lock();
+        let mut written = Ok(());
+        let mut sink = |draft: Draft| {
+            self.seq += 1;
+            let event = Event::new(&self.unit, &self.log, self.seq, draft);
+            written = writeln!(stdout, "{}", event.to_json()).and_then(|()| stdout.flush());
+            written.is_ok()
+        };
+        let mut progress = |done: Duration, of: Option<Duration>| {
+            if let Some(length) = of {
+                bar.set_length(length.as_secs());
+            }
+            bar.set_position(done.as_secs());
+        };
+        let source = Source::Location(name.to_owned());
+        let (counts, next, played) = self.player.play(&source, at, &mut progress, &mut sink);
+        bar.finish_and_clear();
+        written.map_err(CommandError::stdout)?;
+        self.counts.frames += counts.frames;
+        self.counts.decoded += counts.decoded;
+        self.counts.damaged += counts.damaged;
+        Ok((next, played.err().map(|e| e.to_string())))
+    }
+
+    /// The line that says what it took.
+    fn summary(&self, end: Mono) -> Result<(), CommandError> {
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let cpu_s = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
+        let line = format!(
+            "{} frames, {} decoded, {} inferences, {} events, {:.1} s video, {:.1} s wall, {cpu_s:.1} s cpu",
+            self.counts.frames,
+            self.counts.decoded,
+            self.player.analysis.counts().inferences,
+            self.seq,
+            end.as_secs_f64(),
+            self.began.elapsed().as_secs_f64(),
+        );
+        if self.counts.damaged > 0 {
+            tracing::warn!("{} packets could not be decoded", self.counts.damaged);
+        }
+        writeln!(std::io::stderr(), "{line}").map_err(CommandError::stdout)
+    }
+}
+
+/// A bar on stderr when that is a terminal, nothing otherwise.
+fn progress_bar(name: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} s").unwrap_or(ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style).with_message(name.to_owned())
+}

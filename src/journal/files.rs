@@ -1,0 +1,111 @@
+//! The files around the database: folder, lock, modes, and putting a damaged
+//! journal out of the way.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::error::JournalError;
+use crate::domain::UtcMillis;
+
+/// Held for as long as this process may write; released by the kernel when the
+/// process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct WriterLock {
+    _file: File,
+}
+
+/// `path` with `suffix` appended to its file name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes the folder (0700) if it is missing.
+pub(super) fn make_folder(path: &Path) -> Result<(), JournalError> {
+    let folder = folder(path);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|e| JournalError::from_io(path, &format!("its folder {} cannot be made", folder.display()), &e))
+}
+
+/// Takes the lock beside `path`, or says who has it.
+pub(super) fn lock(path: &Path) -> Result<WriterLock, JournalError> {
+    let lock_path = beside(path, ".lock");
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&lock_path).map_err(
+            |e| {
+                let why = format!("cannot be written: {} cannot be opened", lock_path.display());
+                JournalError::from_io(path, &why, &e)
+            },
+        )?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut text = String::new();
+            let pid =
+                Read::by_ref(&mut file).take(32).read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            return Err(JournalError::InUse { path: path.to_owned(), pid });
+        }
+        Err(e) => return Err(JournalError::from_io(path, "cannot be locked", &e.into())),
+    }
+    // The number only serves the message above; the lock itself is what counts.
+    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    Ok(WriterLock { _file: file })
+}
+
+/// Makes an empty database file with mode 0600 (which SQLite gives to `-wal`
+/// and `-shm` too), or checks that the one there can be written.
+pub(super) fn make_file(path: &Path) -> Result<(), JournalError> {
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|e| JournalError::from_io(path, "cannot be opened for writing", &e))
+}
+
+/// Whether a write-ahead log lies there without its database: what remains
+/// when the power went while a damaged journal was being set aside.
+pub(super) fn has_orphan_wal(path: &Path) -> bool {
+    !path.exists() && beside(path, "-wal").exists()
+}
+
+/// Renames the database, its `-wal` and its `-shm` to a free name next to it
+/// and returns the new file name. The database goes first: a write-ahead log
+/// left alone is recognised ([`has_orphan_wal`]), while a database without its
+/// log would silently lack its last events.
+pub(super) fn set_aside(path: &Path, now: UtcMillis) -> Result<String, JournalError> {
+    let stamp: String = now.to_string().chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
+    let mut target = beside(path, &format!(".damaged-{stamp}Z"));
+    let mut number = 1;
+    while target.exists() || beside(&target, "-wal").exists() {
+        number += 1;
+        target = beside(path, &format!(".damaged-{stamp}Z-{number}"));
+    }
+    let failed = |e: io::Error| JournalError::from_io(path, "is damaged and cannot be set aside", &e);
+    for suffix in ["", "-wal", "-shm"] {
+        match std::fs::rename(beside(path, suffix), beside(&target, suffix)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
+            _ => {}
+        }
+    }
+    File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(target.file_name().unwrap_or(target.as_os_str()).to_string_lossy().into_owned())
+}

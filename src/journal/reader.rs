@@ -1,0 +1,196 @@
+//! Reading beside the writer: the uplink and the `events` command.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter, types::Value};
+
+use super::error::JournalError;
+use super::files::beside;
+use super::schema;
+use super::store::Delivery;
+use crate::domain::UtcMillis;
+use crate::event::LogId;
+
+/// A connection of one's own that cannot write.
+#[derive(Debug)]
+pub struct JournalReader {
+    path: PathBuf,
+    db: Connection,
+}
+
+/// An event that waits for its delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelivered {
+    /// Its number.
+    pub seq: u64,
+    /// Its kind, the last part of the topic.
+    pub kind: String,
+    /// The JSON for the wire.
+    pub json: String,
+}
+
+/// Which events to read; everything if empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// At or after.
+    pub since: Option<UtcMillis>,
+    /// Before.
+    pub until: Option<UtcMillis>,
+    /// One of these kinds; any if empty.
+    pub kinds: Vec<String>,
+}
+
+/// One row of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRow {
+    /// Its number.
+    pub seq: u64,
+    /// The JSON as it goes over the wire.
+    pub json: String,
+    /// How far it has come.
+    pub delivery: Delivery,
+}
+
+impl JournalReader {
+    /// Opens `path` for reading.
+    ///
+    /// # Errors
+    /// When there is no journal, it cannot be read, or is none of ours.
+    pub fn open(path: &Path) -> Result<JournalReader, JournalError> {
+        match std::fs::metadata(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(JournalError::Missing { path: path.to_owned() });
+            }
+            Err(e) => return Err(JournalError::from_io(path, "cannot be read", &e)),
+            Ok(meta) if !meta.is_file() => {
+                return Err(JournalError::Unusable { path: path.to_owned(), why: "is not a file".into() });
+            }
+            Ok(_) => {}
+        }
+        let failed = |e| JournalError::from_sqlite(path, e);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut db = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let mut kind = schema::identify(&db);
+        if let Err(e) = &kind
+            && matches!(e.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+            && wal_is_empty(path)
+        {
+            // WAL needs a shared-memory file beside the database, which a mere
+            // reader of a closed journal may not be allowed to make. Nobody
+            // writes to it then, and all is in the database itself.
+            db =
+                Connection::open_with_flags(immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI).map_err(failed)?;
+            kind = schema::identify(&db);
+        }
+        db.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+        // A reader leaves the write-ahead log alone, even as the last to close.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+        match kind.map_err(failed)? {
+            schema::Kind::Ours if is_empty(&db).map_err(failed)? => {
+                Err(JournalError::Missing { path: path.to_owned() })
+            }
+            schema::Kind::Ours => Ok(JournalReader { path: path.to_owned(), db }),
+            schema::Kind::Newer(found) => {
+                Err(JournalError::Newer { path: path.to_owned(), found, known: schema::VERSION })
+            }
+            schema::Kind::Foreign => Err(JournalError::Foreign { path: path.to_owned() }),
+        }
+    }
+
+    fn failed(&self, e: rusqlite::Error) -> JournalError {
+        JournalError::from_sqlite(&self.path, e)
+    }
+
+    /// The journal's id.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn log(&self) -> Result<LogId, JournalError> {
+        self.db
+            .query_row("SELECT value FROM state WHERE key = 'log'", [], |row| row.get(0))
+            .map(LogId)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// Events that wait for their delivery, numbers above `after`, in order.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn undelivered(&self, after: u64, limit: usize) -> Result<Vec<Undelivered>, JournalError> {
+        let read = || {
+            self.db
+                .prepare_cached("SELECT seq, kind, body FROM event WHERE state = 0 AND seq > ?1 ORDER BY seq LIMIT ?2")?
+                .query_map([signed(after), limit as i64], |row| {
+                    Ok(Undelivered { seq: unsigned(row.get(0)?), kind: row.get(1)?, json: row.get(2)? })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|e| self.failed(e))
+    }
+
+    /// Calls `each` for every event that passes `filter`, in order of numbers,
+    /// until it says `false`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn for_each(&self, filter: &EventFilter, mut each: impl FnMut(EventRow) -> bool) -> Result<(), JournalError> {
+        let mut conditions = vec!["1".to_owned()];
+        let mut values: Vec<Value> = Vec::new();
+        if let Some(since) = filter.since {
+            conditions.push("t >= ?".into());
+            values.push(since.0.into());
+        }
+        if let Some(until) = filter.until {
+            conditions.push("t < ?".into());
+            values.push(until.0.into());
+        }
+        if !filter.kinds.is_empty() {
+            conditions.push(format!("kind IN ({})", vec!["?"; filter.kinds.len()].join(", ")));
+            values.extend(filter.kinds.iter().cloned().map(Value::from));
+        }
+        let sql = format!("SELECT seq, body, state FROM event WHERE {} ORDER BY seq", conditions.join(" AND "));
+        let mut read = || -> rusqlite::Result<()> {
+            let mut statement = self.db.prepare(&sql)?;
+            let mut rows = statement.query(params_from_iter(&values))?;
+            while let Some(row) = rows.next()? {
+                let code = row.get(2)?;
+                let delivery = Delivery::from_code(code).ok_or(rusqlite::Error::IntegralValueOutOfRange(2, code))?;
+                if !each(EventRow { seq: unsigned(row.get(0)?), json: row.get(1)?, delivery }) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|e| self.failed(e))
+    }
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn unsigned(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
+
+fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'event'", [], |row| row.get(0))
+}
+
+fn wal_is_empty(path: &Path) -> bool {
+    std::fs::metadata(beside(path, "-wal")).map_or(true, |meta| meta.len() == 0)
+}
+
+/// SQLite's URI for a file that nobody changes meanwhile.
+fn immutable_uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(char::from(byte)),
+            _ => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri + "?immutable=1"
+}

@@ -1,0 +1,183 @@
+//! A recorded video through the same stages as a live camera: one thread, in
+//! order, as fast as it goes or at its own speed.
+
+use std::time::{Duration, Instant};
+
+use ffmpeg_next as ffmpeg;
+
+use super::analysis::{Analysis, AnalysisError};
+use super::ids::IdMaker;
+use super::report::Reporter;
+use crate::capture::{CaptureError, Decoder, FileTimeline, Frame, Interrupt, TimeBase, VideoInput};
+use crate::config::Source;
+use crate::domain::Mono;
+use crate::event::Draft;
+use crate::scene::SightingEnd;
+
+/// What a recording amounted to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RecordingCounts {
+    /// Packets of the video stream.
+    pub frames: u64,
+    /// Frames decoded from them.
+    pub decoded: u64,
+    /// Packets that could not be decoded.
+    pub damaged: u64,
+}
+
+/// Why a recording could not be played to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// It does not open or cannot be read.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// It opens, but nothing in it could be decoded.
+    #[error("none of its {packets} packets could be decoded")]
+    NoPictures {
+        /// How many were tried.
+        packets: u64,
+    },
+    /// A frame could not be looked at.
+    #[error(transparent)]
+    Analysis(#[from] AnalysisError),
+    /// The receiver of the events has failed; it knows why.
+    #[error("the events could not be handed on")]
+    Sink,
+}
+
+/// Plays recordings one after the other on one time line.
+pub struct Player {
+    /// The stages.
+    pub analysis: Analysis,
+    /// Names and stamps for what they find.
+    pub reporter: Reporter,
+    ids: IdMaker,
+    realtime: bool,
+    interrupt: Interrupt,
+    frame: Frame,
+    happenings: Vec<crate::scene::Happening>,
+}
+
+impl Player {
+    /// A player; `interrupt` ends it early.
+    pub fn new(
+        analysis: Analysis,
+        reporter: Reporter,
+        ids: IdMaker,
+        realtime: bool,
+        interrupt: Interrupt,
+    ) -> Player {
+        Player { analysis, reporter, ids, realtime, interrupt, frame: Frame::empty(), happenings: Vec::new() }
+    }
+
+    /// Plays `source` from `start` on the time line; each event goes to `sink`,
+    /// which answers false to end it. Gives the counts, and where the next
+    /// recording starts.
+    ///
+    /// # Errors
+    /// See [`RecordingError`]; what was found before is handed on nevertheless.
+    pub fn play(
+        &mut self,
+        source: &Source,
+        start: Mono,
+        progress: &mut dyn FnMut(Duration, Option<Duration>),
+        sink: &mut dyn FnMut(Draft) -> bool,
+    ) -> (RecordingCounts, Mono, Result<(), RecordingError>) {
+        let mut run = Run {
+            counts: RecordingCounts::default(),
+            timeline: FileTimeline::new(start, None),
+            pace: self.realtime.then(|| (Instant::now(), start)),
+        };
+        let played = self.frames(source, start, &mut run, progress, sink);
+        let (reporter, ids) = (&self.reporter, &mut self.ids);
+        let mut make = |at: Mono| ids.make(reporter.clock().stamp(at).t);
+        self.analysis.finish(SightingEnd::Left, &mut make, &mut self.happenings);
+        let handed_on = self.hand_on(sink);
+        (run.counts, run.timeline.end(), played.and(handed_on))
+    }
+
+    fn frames(
+        &mut self,
+        source: &Source,
+        start: Mono,
+        run: &mut Run,
+        progress: &mut dyn FnMut(Duration, Option<Duration>),
+        sink: &mut dyn FnMut(Draft) -> bool,
+    ) -> Result<(), RecordingError> {
+        let mut input = VideoInput::open(source, &self.interrupt)?;
+        let info = input.info().clone();
+        let mut decoder = Decoder::open(&info)?;
+        run.timeline = FileTimeline::new(start, info.frame_interval);
+        let time_base = TimeBase { numerator: info.time_base.numerator(), denominator: info.time_base.denominator() };
+        let mut packet = ffmpeg::Packet::empty();
+        let mut last_error = None;
+        loop {
+            match input.read(&mut packet) {
+                Ok(true) => {
+                    run.counts.frames += 1;
+                    decoder.send(&packet);
+                }
+                Ok(false) => {
+                    decoder.send_end();
+                    last_error = Some(Ok(()));
+                }
+                Err(e) => {
+                    decoder.send_end();
+                    last_error = Some(Err(e.into()));
+                }
+            }
+            while let Some(stamp) = decoder.receive(&mut self.frame) {
+                run.counts.decoded += 1;
+                self.frame.at = run.timeline.at(stamp.map(|s| time_base.micros(s)));
+                if !run.wait(self.frame.at, &self.interrupt) {
+                    return Err(CaptureError::Stopped.into());
+                }
+                self.one_frame(sink)?;
+                progress(self.frame.at.since(start), info.duration);
+            }
+            run.counts.damaged = decoder.damaged;
+            if let Some(ended) = last_error.take() {
+                let nothing = run.counts.decoded == 0;
+                return if nothing && ended.is_ok() {
+                    Err(RecordingError::NoPictures { packets: run.counts.frames })
+                } else {
+                    ended
+                };
+            }
+        }
+    }
+
+    fn one_frame(&mut self, sink: &mut dyn FnMut(Draft) -> bool) -> Result<(), RecordingError> {
+        let (reporter, ids) = (&self.reporter, &mut self.ids);
+        let mut make = |at: Mono| ids.make(reporter.clock().stamp(at).t);
+        self.analysis.frame(&mut self.frame, &mut make, &mut self.happenings)?;
+        self.hand_on(sink)
+    }
+
+    fn hand_on(&mut self, sink: &mut dyn FnMut(Draft) -> bool) -> Result<(), RecordingError> {
+        for happening in self.happenings.drain(..) {
+            if !sink(self.reporter.event(&happening)) {
+                return Err(RecordingError::Sink);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One recording's progress.
+struct Run {
+    counts: RecordingCounts,
+    timeline: FileTimeline,
+    /// When playing at its own speed: the wall clock at a media time.
+    pace: Option<(Instant, Mono)>,
+}
+
+impl Run {
+    /// Waits until the frame at `at` is due. False when interrupted.
+    fn wait(&self, at: Mono, interrupt: &Interrupt) -> bool {
+        match self.pace {
+            Some((began, from)) => interrupt.sleep(at.since(from).saturating_sub(began.elapsed())),
+            None => !interrupt.stopped(),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What the integration tests share.
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
+
+pub mod broker;
+pub mod drafts;
