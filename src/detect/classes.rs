@@ -17,6 +17,16 @@ pub struct Detection {
     pub class_score: f32,
 }
 
+/// Overlap (IoU) from which detections of different groups mean one object.
+const SAME_PLACE: f32 = 0.5;
+
+impl Detection {
+    /// Whether it stands at the place of `bbox`.
+    pub fn is_at(&self, bbox: &BBox) -> bool {
+        self.bbox.iou(bbox) > SAME_PLACE
+    }
+}
+
 /// The model's classes and their groups.
 #[derive(Debug, Clone)]
 pub struct Classes {

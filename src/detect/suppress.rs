@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use super::classes::Detection;
 
 /// Overlap (IoU) above which two boxes of a group are one object.
-pub const MAX_OVERLAP: f32 = 0.6;
+pub const MAX_OVERLAP: f32 = 0.5;
 
 /// Boxes looked at, most confident first: a bound on the quadratic work when
 /// a model finds something everywhere.

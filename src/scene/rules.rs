@@ -169,9 +169,8 @@ impl SceneRules {
     fn follow(&mut self, track: &Track, at: Mono, ids: Ids<'_>, out: &mut Vec<Happening>) {
         let known = self.known.entry(track.id).or_default();
         known.wires.resize_with(self.wires.len(), WireState::default);
-        // Out of sight, the filter's guess is not a passage; but what is on
-        // its way out of the picture is followed over its edge.
-        if track.misses == 0 || track.is_cut() {
+        // Out of sight, the filter's guess is not a passage.
+        if track.misses == 0 {
             let bbox = track.bbox();
             for (index, (wire, state)) in self.wires.iter().zip(&mut known.wires).enumerate() {
                 if let Some(pass) = wire.step(state, &bbox, at) {

@@ -62,9 +62,10 @@ pub fn buffered_iou(a: &BBox, b: &BBox, buffer: f32) -> f32 {
     a.grown(buffer).iou(&b.grown(buffer))
 }
 
-/// Whether one box is mostly a part of the other or the same.
+/// Whether one box is much the same as the other, or a part of it. Parts of
+/// vehicles (a cab, a bonnet) stick out of the whole a little, hence `grown`.
 pub fn covers(a: &BBox, b: &BBox) -> bool {
-    a.iou(b) > 0.5 || a.share_inside(b) > 0.75 || b.share_inside(a) > 0.75
+    a.iou(b) > 0.4 || a.share_inside(&b.grown(0.08)) > 0.7 || b.share_inside(&a.grown(0.08)) > 0.7
 }
 
 #[cfg(test)]

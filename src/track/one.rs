@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::associate::covers;
 use super::motion_model::{BoxMotion, Cut};
 use crate::detect::Detection;
 use crate::domain::{BBox, Group, Mono, Point};
@@ -10,6 +11,10 @@ use crate::domain::{BBox, Group, Mono, Point};
 /// travelled, and when it only moves in its place.
 const MIN_LOOKS_TRAVELLED: u32 = 3;
 const MIN_LOOKS_IN_PLACE: u32 = 4;
+/// Looks that it takes when the border always cut it off, and for animals,
+/// which is what a piece of a person or a car most often looks like.
+const MIN_LOOKS_CUT: u32 = 8;
+const MIN_LOOKS_ANIMAL: u32 = 6;
 /// Mean confidence it must have had.
 const MIN_MEAN_TRAVELLED: f32 = 0.33;
 const MIN_MEAN_IN_PLACE: f32 = 0.50;
@@ -21,6 +26,16 @@ const MIN_STRAIGHTNESS: f32 = 0.5;
 /// this share of its box.
 const MIN_MOVING_LOOKS: u32 = 3;
 const MOVING_SHARE: f32 = 0.12;
+/// Overlap (IoU) from which detections of different groups mean one object.
+const SAME_PLACE: f32 = 0.5;
+/// Tracks of one object move together: by so many sizes per second at most.
+const SAME_SPEED: f32 = 0.6;
+/// A group's votes must exceed every other group's by this factor.
+const GROUP_LEAD: f32 = 1.3;
+/// Looks in which something that has travelled must have been seen moving to
+/// be believed at this share of the sure confidence.
+const MIN_MOVING_LOOKS_DOUBTFUL: u32 = 4;
+const DOUBTFUL: f32 = 0.75;
 /// A box that moves by less than this share of its size stands still.
 const STILL_SHARE: f32 = 0.25;
 
@@ -51,12 +66,16 @@ pub struct Track {
     pub hits: u32,
     /// See `hits`.
     pub misses: u32,
+    /// Looks in a row in which it coincided with a better track.
+    pub(super) doubled: u32,
     /// The view that shows it best.
     pub best: BestView,
     pub(super) motion: BoxMotion,
     /// Confidence collected for each group, in the order of [`Group::ALL`].
     group_votes: [f32; 3],
     class_votes: Vec<(Group, u16, f32)>,
+    last_detection: Option<Detection>,
+    seen_whole: bool,
     confidence_sum: f32,
     confidence_max: f32,
     moving_looks: u32,
@@ -77,10 +96,13 @@ impl Track {
             last_seen: at,
             hits: 0,
             misses: 0,
+            doubled: 0,
+            seen_whole: false,
             best: BestView { bbox: detection.bbox, confidence: 0.0, at, score: -1.0 },
             motion: BoxMotion::new(&detection.bbox),
             group_votes: [0.0; 3],
             class_votes: Vec::new(),
+            last_detection: None,
             confidence_sum: 0.0,
             confidence_max: 0.0,
             moving_looks: 0,
@@ -110,6 +132,7 @@ impl Track {
         self.hits += 1;
         self.misses = 0;
         self.last_seen = at;
+        self.last_detection = Some(*detection);
         self.confidence_sum += detection.confidence;
         self.confidence_max = self.confidence_max.max(detection.confidence);
         self.moving_looks += u32::from(share_moving >= MOVING_SHARE);
@@ -122,9 +145,22 @@ impl Track {
         self.offer_view(detection, at);
     }
 
+    /// Other groups' detections at the same place are evidence too: what looks
+    /// like a person and a bit like a dog is decided over several looks.
+    pub(super) fn weigh_rivals(&mut self, detections: &[Detection]) {
+        let Some(seen) = self.last_detection else { return };
+        for group in Group::ALL.into_iter().filter(|g| *g != seen.group) {
+            let rivals = detections.iter().filter(|d| d.group == group && d.is_at(&seen.bbox));
+            let strongest = rivals.map(|d| d.confidence).fold(0.0, f32::max);
+            self.group_votes[group as usize] += strongest;
+        }
+    }
+
     /// Large, sure and whole views are better.
     fn offer_view(&mut self, detection: &Detection, at: Mono) {
-        let whole = if Cut::of(&detection.bbox).any() { 0.5 } else { 1.0 };
+        let cut = Cut::of(&detection.bbox).any();
+        self.seen_whole |= !cut;
+        let whole = if cut { 0.5 } else { 1.0 };
         let score = detection.confidence * detection.bbox.area().sqrt() * whole;
         if score > self.best.score {
             self.best = BestView { bbox: detection.bbox, confidence: detection.confidence, at, score };
@@ -141,6 +177,12 @@ impl Track {
             }
         }
         best
+    }
+
+    fn group_is_clear(&self) -> bool {
+        let group = self.group();
+        let votes = self.group_votes[group as usize];
+        Group::ALL.iter().all(|g| *g == group || votes >= GROUP_LEAD * self.group_votes[*g as usize])
     }
 
     /// The class with the most evidence within the group: an index into the
@@ -173,14 +215,41 @@ impl Track {
         net >= MIN_TRAVEL * self.size() && net >= MIN_STRAIGHTNESS * self.path
     }
 
+    /// Whether both stand for one object and this one has more evidence.
+    pub(super) fn outweighs(&self, other: &Track) -> bool {
+        let (a, b) = (self.bbox(), other.bbox());
+        let together = if self.group() == other.group() {
+            covers(&a, &b) && self.relative_speed(other) < SAME_SPEED
+        } else {
+            a.iou(&b) > SAME_PLACE
+        };
+        let rank = |t: &Track| (t.confirmed, t.confidence_sum, std::cmp::Reverse(t.id));
+        together && rank(self).partial_cmp(&rank(other)) == Some(std::cmp::Ordering::Greater)
+    }
+
+    /// Difference of velocities, in own sizes per second.
+    fn relative_speed(&self, other: &Track) -> f32 {
+        let ((ax, ay), (bx, by)) = (self.motion.velocity(), other.motion.velocity());
+        (ax - bx).hypot(ay - by) / self.size().max(other.size()).max(0.01)
+    }
+
     /// Whether the evidence suffices to believe in it.
     pub(super) fn is_credible(&self, sure_confidence: f32) -> bool {
         let mean = self.confidence_sum / self.hits.max(1) as f32;
+        if !self.seen_whole && self.hits < MIN_LOOKS_CUT {
+            return false;
+        }
+        if self.group() == Group::Animal && (self.hits < MIN_LOOKS_ANIMAL || mean < MIN_MEAN_IN_PLACE) {
+            return false;
+        }
         let travelled = self.hits >= MIN_LOOKS_TRAVELLED && self.has_travelled() && mean >= MIN_MEAN_TRAVELLED;
         let in_place = self.hits >= MIN_LOOKS_IN_PLACE
             && self.moving_looks >= MIN_MOVING_LOOKS
             && mean >= MIN_MEAN_IN_PLACE;
-        self.confidence_max >= sure_confidence && (travelled || in_place)
+        // Having come a long way in plain sight makes up for doubtful looks.
+        let long_way = travelled && self.moving_looks >= MIN_MOVING_LOOKS_DOUBTFUL;
+        let sure = self.confidence_max >= sure_confidence * if long_way { DOUBTFUL } else { 1.0 };
+        sure && (travelled || in_place) && self.group_is_clear()
     }
 
     /// Whether its predicted box has left the picture for the most part.

@@ -27,6 +27,17 @@ const MIN_MISSES: u32 = 3;
 const MISSES_OUTSIDE: u32 = 2;
 /// An object that has not moved for this long needs no looks of its own.
 const STILL: Duration = Duration::from_secs(2);
+/// A detection of another group at the same place that is weaker by this
+/// factor is no witness.
+const CLEARLY_LESS: f32 = 0.75;
+/// A track explains detections at its place for this long after it was seen.
+const EXPLAINS_FOR: Duration = Duration::from_millis(400);
+/// Looks in which a track may coincide with a better one.
+const MAX_DOUBLED: u32 = 4;
+/// A detection of which this share is moving may begin a track at a lower
+/// confidence, by this factor.
+const CLEARLY_MOVING: f32 = 0.3;
+const MOVING_DISCOUNT: f32 = 0.75;
 /// At most so many tracks; beyond that the picture is noise.
 const MAX_TRACKS: usize = 64;
 
@@ -84,7 +95,7 @@ impl Tracker {
             track.motion.predict(dt_s, track.misses > 0);
         }
         let mut track_free = vec![true; self.tracks.len()];
-        let mut detection_free = vec![true; detections.len()];
+        let mut detection_free: Vec<bool> = (0..detections.len()).map(|d| !outdone(d, detections)).collect();
         let sure = self.settings.confidence;
         for (from, until, least) in
             [(sure, f32::INFINITY, MIN_SIMILARITY), (self.settings.low_confidence, sure, MIN_SIMILARITY_LOW)]
@@ -102,8 +113,12 @@ impl Tracker {
         }
         for (track, unseen) in self.tracks.iter_mut().zip(&track_free) {
             track.misses += u32::from(*unseen);
+            if !track.confirmed && !unseen {
+                track.weigh_rivals(detections);
+            }
         }
         self.confirm();
+        self.drop_doubles();
         self.drop_lost(at);
         self.begin(at, detections, &detection_free, share_moving);
     }
@@ -112,6 +127,25 @@ impl Tracker {
         for track in &mut self.tracks {
             if !track.confirmed && track.misses == 0 {
                 track.confirmed = track.is_credible(self.settings.sure_confidence);
+            }
+        }
+    }
+
+    /// One object, two tracks (a person first taken for an animal, a cab for a
+    /// car of its own): the one with less evidence goes.
+    fn drop_doubles(&mut self) {
+        for index in (0..self.tracks.len()).rev() {
+            let this = &self.tracks[index];
+            let doubled = self.tracks.iter().enumerate().any(|(other, track)| {
+                other != index && track.misses == 0 && this.misses == 0 && track.outweighs(this)
+            });
+            let this = &mut self.tracks[index];
+            this.doubled = if doubled { this.doubled + 1 } else { 0 };
+            if this.doubled >= MAX_DOUBLED {
+                let track = self.tracks.remove(index);
+                if track.confirmed {
+                    self.ended.push(track);
+                }
             }
         }
     }
@@ -139,8 +173,10 @@ impl Tracker {
         for d in order {
             let detection = &detections[d];
             let explained = self.tracks.iter().any(|t| explains(t, detection, at));
-            if detection.confidence >= self.settings.confidence && !explained && self.tracks.len() < MAX_TRACKS {
-                let share = share_moving.get(d).copied().unwrap_or(0.0);
+            let share = share_moving.get(d).copied().unwrap_or(0.0);
+            // That it moves is evidence as well.
+            let least = self.settings.confidence * if share >= CLEARLY_MOVING { MOVING_DISCOUNT } else { 1.0 };
+            if detection.confidence >= least && !explained && self.tracks.len() < MAX_TRACKS {
                 self.tracks.push(Track::new(self.next_id, detection, share, at));
                 self.next_id += 1;
             }
@@ -176,10 +212,18 @@ fn similarity(track: &Track, detection: &Detection, at: Mono) -> Option<f32> {
     Some(buffered_iou(&track.bbox().clipped(), &detection.bbox, buffer) * same_group)
 }
 
+/// Whether detection `d` is clearly only the second-best name for something.
+fn outdone(d: usize, detections: &[Detection]) -> bool {
+    let this = &detections[d];
+    detections.iter().any(|other| {
+        other.group != this.group && this.confidence < CLEARLY_LESS * other.confidence && other.is_at(&this.bbox)
+    })
+}
+
 /// Whether `detection` is only another view, or a part, of what `track`
 /// already stands for.
 fn explains(track: &Track, detection: &Detection, at: Mono) -> bool {
-    if at.since(track.last_seen) > Duration::ZERO {
+    if at.since(track.last_seen) > EXPLAINS_FOR {
         return false;
     }
     let same = track.group() == detection.group;

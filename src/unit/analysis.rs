@@ -111,7 +111,25 @@ impl Analysis {
         self.share_moving.clear();
         self.share_moving.extend(self.detections.iter().map(|d| self.motion.share_moving(&d.bbox)));
         self.tracker.update(at, &self.detections, &self.share_moving);
+        self.trace(at);
         Ok(())
+    }
+
+    /// What a look found, for those who ask with `TAWNY_LOG=tawny::unit=trace`.
+    fn trace(&self, at: Mono) {
+        if !tracing::enabled!(tracing::Level::TRACE) {
+            return;
+        }
+        let place = |b: &BBox| format!("[{:.3} {:.3} {:.3} {:.3}]", b.x, b.y, b.w, b.h);
+        for (d, share) in self.detections.iter().zip(&self.share_moving).filter(|(d, _)| d.confidence > 0.2) {
+            let (t, at_place) = (at.as_secs_f64(), place(&d.bbox));
+            tracing::trace!("{t:.2} detection {} {:.2} {at_place} moving {share:.2}", d.group, d.confidence);
+        }
+        for track in self.tracker.tracks() {
+            let (t, at_place) = (at.as_secs_f64(), place(&track.bbox()));
+            let state = if track.confirmed { "track" } else { "suspicion" };
+            tracing::trace!("{t:.2} {state} {} {} {at_place} hits {} misses {}", track.id, track.group(), track.hits, track.misses);
+        }
     }
 
     /// The recording or the daemon ends: everything open is closed, and the
