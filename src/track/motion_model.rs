@@ -11,10 +11,10 @@ use crate::domain::BBox;
 const CENTRE_NOISE: f32 = 0.06;
 const SIZE_NOISE: f32 = 0.10;
 const FIRST_SPEED: f32 = 1.5;
-const ACCELERATION: f32 = 1.2;
+const ACCELERATION: f32 = 1.5;
 /// How fast sizes change.
-const FIRST_GROWTH: f32 = 0.3;
-const GROWTH_CHANGE: f32 = 0.3;
+const FIRST_GROWTH: f32 = 0.6;
+const GROWTH_CHANGE: f32 = 1.0;
 /// A box edge this close to the border is cut by it.
 const BORDER: f32 = 0.008;
 

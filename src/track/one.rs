@@ -29,7 +29,7 @@ const MOVING_SHARE: f32 = 0.12;
 /// Overlap (IoU) from which detections of different groups mean one object.
 const SAME_PLACE: f32 = 0.5;
 /// Tracks of one object move together: by so many sizes per second at most.
-const SAME_SPEED: f32 = 0.6;
+const SAME_SPEED: f32 = 1.2;
 /// A group's votes must exceed every other group's by this factor.
 const GROUP_LEAD: f32 = 1.3;
 /// Looks in which something that has travelled must have been seen moving to
@@ -243,9 +243,8 @@ impl Track {
             return false;
         }
         let travelled = self.hits >= MIN_LOOKS_TRAVELLED && self.has_travelled() && mean >= MIN_MEAN_TRAVELLED;
-        let in_place = self.hits >= MIN_LOOKS_IN_PLACE
-            && self.moving_looks >= MIN_MOVING_LOOKS
-            && mean >= MIN_MEAN_IN_PLACE;
+        let in_place =
+            self.hits >= MIN_LOOKS_IN_PLACE && self.moving_looks >= MIN_MOVING_LOOKS && mean >= MIN_MEAN_IN_PLACE;
         // Having come a long way in plain sight makes up for doubtful looks.
         let long_way = travelled && self.moving_looks >= MIN_MOVING_LOOKS_DOUBTFUL;
         let sure = self.confidence_max >= sure_confidence * if long_way { DOUBTFUL } else { 1.0 };

@@ -38,6 +38,14 @@ const MAX_DOUBLED: u32 = 4;
 /// confidence, by this factor.
 const CLEARLY_MOVING: f32 = 0.3;
 const MOVING_DISCOUNT: f32 = 0.75;
+/// A part lies inside the whole by this share, the whole is larger by one of
+/// these factors (small detectors also find "something" as large as the whole
+/// picture) and was found with at least this share of the part's confidence.
+const PART_INSIDE: f32 = 0.8;
+const PART_AREA: std::ops::Range<f32> = 1.3..6.0;
+const PART_CONFIDENCE: f32 = 0.5;
+/// What a part's similarity counts when a whole could be had.
+const PART_DISCOUNT: f32 = 0.6;
 /// At most so many tracks; beyond that the picture is noise.
 const MAX_TRACKS: usize = 64;
 
@@ -95,6 +103,7 @@ impl Tracker {
             track.motion.predict(dt_s, track.misses > 0);
         }
         let mut track_free = vec![true; self.tracks.len()];
+        let parts: Vec<bool> = (0..detections.len()).map(|d| is_part(d, detections)).collect();
         let mut detection_free: Vec<bool> = (0..detections.len()).map(|d| !outdone(d, detections)).collect();
         let sure = self.settings.confidence;
         for (from, until, least) in
@@ -103,7 +112,11 @@ impl Tracker {
             let in_band = |d: &Detection| d.confidence >= from && d.confidence < until;
             let similarity = |t: usize, d: usize| {
                 let usable = track_free[t] && detection_free[d] && in_band(&detections[d]);
-                if usable { similarity(&self.tracks[t], &detections[d], at).filter(|s| *s >= least) } else { None }
+                if !usable {
+                    return None;
+                }
+                let whole = if parts[d] { PART_DISCOUNT } else { 1.0 };
+                similarity(&self.tracks[t], &detections[d], at).map(|s| s * whole).filter(|s| *s >= least)
             };
             self.matcher.greedy(self.tracks.len(), detections.len(), similarity, &mut self.matches);
             for &(t, d) in &self.matches {
@@ -120,6 +133,9 @@ impl Tracker {
         self.confirm();
         self.drop_doubles();
         self.drop_lost(at);
+        for (free, part) in detection_free.iter_mut().zip(parts) {
+            *free &= !part;
+        }
         self.begin(at, detections, &detection_free, share_moving);
     }
 
@@ -136,9 +152,10 @@ impl Tracker {
     fn drop_doubles(&mut self) {
         for index in (0..self.tracks.len()).rev() {
             let this = &self.tracks[index];
-            let doubled = self.tracks.iter().enumerate().any(|(other, track)| {
-                other != index && track.misses == 0 && this.misses == 0 && track.outweighs(this)
-            });
+            let doubled =
+                self.tracks.iter().enumerate().any(|(other, track)| {
+                    other != index && track.misses == 0 && this.misses == 0 && track.outweighs(this)
+                });
             let this = &mut self.tracks[index];
             this.doubled = if doubled { this.doubled + 1 } else { 0 };
             if this.doubled >= MAX_DOUBLED {
@@ -210,6 +227,18 @@ fn similarity(track: &Track, detection: &Detection, at: Mono) -> Option<f32> {
     }
     let same_group = if track.group() == detection.group { 1.0 } else { 0.7 };
     Some(buffered_iou(&track.bbox().clipped(), &detection.bbox, buffer) * same_group)
+}
+
+/// Whether detection `d` is a part of something larger that was found as well:
+/// a cab, a bonnet. Parts continue tracks if need be but begin none.
+fn is_part(d: usize, detections: &[Detection]) -> bool {
+    let this = &detections[d];
+    detections.iter().any(|other| {
+        other.group == this.group
+            && PART_AREA.contains(&(other.bbox.area() / this.bbox.area().max(1e-6)))
+            && other.confidence > PART_CONFIDENCE * this.confidence
+            && this.bbox.share_inside(&other.bbox) > PART_INSIDE
+    })
 }
 
 /// Whether detection `d` is clearly only the second-best name for something.

@@ -128,7 +128,13 @@ impl Analysis {
         for track in self.tracker.tracks() {
             let (t, at_place) = (at.as_secs_f64(), place(&track.bbox()));
             let state = if track.confirmed { "track" } else { "suspicion" };
-            tracing::trace!("{t:.2} {state} {} {} {at_place} hits {} misses {}", track.id, track.group(), track.hits, track.misses);
+            tracing::trace!(
+                "{t:.2} {state} {} {} {at_place} hits {} misses {}",
+                track.id,
+                track.group(),
+                track.hits,
+                track.misses
+            );
         }
     }
 
