@@ -66,9 +66,9 @@ impl OpenThing {
                 cls.clone_from(new_cls);
                 *conf = *new_conf;
             }
-            // A group starts at its second member, so the crossing of that
-            // same moment is counted already.
-            Body::Group { n, .. } if later => *n = n.saturating_add(1),
+            // Only members after the second, with which the group started,
+            // carry its id.
+            Body::Group { n, .. } => *n = n.saturating_add(1),
             _ => {}
         }
         if later {
