@@ -18,6 +18,7 @@ use crate::journal::{EventFilter, EventRow, JournalReader};
 /// Example: tawny events --since 12h --kind crossing --format csv > tonight.csv
 #[derive(Debug, Args)]
 pub struct EventsArgs {
+    /// Which configuration; it names the journal.
     #[command(flatten)]
     pub config: super::ConfigFile,
     /// Only events at or after this time, for example 2026-05-01T20:15:00Z,

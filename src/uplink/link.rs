@@ -175,7 +175,7 @@ struct Limits {
 }
 
 enum Polled {
-    Packet(Event),
+    Packet(Box<Event>),
     Failed(ConnectionError),
     /// A new client is needed.
     Renew,
@@ -246,12 +246,11 @@ impl Link {
             let (client, mut events) = AsyncClient::new(self.options(), places);
             loop {
                 match self.poll(&client, &mut events).await {
-                    Polled::Packet(Event::Incoming(Incoming::ConnAck(ack))) => {
-                        backoff.reset();
-                        self.connected(&ack, &client);
-                    }
                     Polled::Packet(event) => {
-                        if !self.packet(event, &client) {
+                        if let Event::Incoming(Incoming::ConnAck(ack)) = &*event {
+                            backoff.reset();
+                            self.connected(ack, &client);
+                        } else if !self.packet(*event, &client) {
                             self.disconnected();
                             self.requeue_window();
                             break;
@@ -329,7 +328,7 @@ impl Link {
             };
             self.beat.working(WORK_DEADLINE);
             match polled {
-                Some(Ok(event)) => return Polled::Packet(event),
+                Some(Ok(event)) => return Polled::Packet(Box::new(event)),
                 Some(Err(e)) => return Polled::Failed(e),
                 None => {}
             }
