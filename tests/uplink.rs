@@ -199,6 +199,7 @@ fn a_wire_that_is_cut_again_and_again_loses_nothing() {
     }
     unit.wait_delivered();
     assert_eq!(unit.uplink.figures().delivered, N);
+    assert!(unit.uplink.figures().resent > 0, "some were in flight at one of the cuts");
     wait_for("the subscriber has all", || subscriber.seqs().len() as u64 == N);
     assert_eq!(subscriber.seqs(), all(N));
     assert!(states(&unit.path()).iter().all(|s| *s == "delivered"));

@@ -279,6 +279,14 @@ mod tests {
     }
 
     #[test]
+    fn the_command_line_is_sound_and_its_help_speaks_of_this_command() {
+        let mut command = EventsArgs::augment_args(clap::Command::new("events"));
+        command.clone().debug_assert();
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Prints what the journal holds") && !help.contains("Which configuration"), "{help}");
+    }
+
+    #[test]
     fn filters_by_time_and_kind() {
         let dir = tempfile::tempdir().unwrap();
         let config = journal(dir.path());
