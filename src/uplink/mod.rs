@@ -12,6 +12,7 @@
 //! connection attempt every half a minute.
 
 mod backoff;
+mod handle;
 mod link;
 mod messages;
 mod probe;
@@ -21,7 +22,7 @@ mod tls;
 mod window;
 mod words;
 
-pub use link::{HealthFeed, Uplink, UplinkHandle, UplinkSetup};
+pub use handle::{HealthFeed, Uplink, UplinkHandle, UplinkSetup};
 pub use probe::{ProbeReport, probe};
 pub use settings::{LinkSettings, UplinkError};
 pub use status::{UplinkFigures, UplinkStatus};
