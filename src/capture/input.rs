@@ -64,11 +64,11 @@ impl VideoInput {
         interrupt.arm(OPEN_LIMIT);
         let what = source.redacted().to_string();
         let opened = match source.kind() {
-            SourceKind::Command(command) => {
-                Program::start(&command.command, interrupt).map_err(|e| e.to_string()).and_then(|(program, output)| {
+            SourceKind::Command(command) => Program::start(&command.command, interrupt)
+                .map_err(|e| e.to_string())
+                .and_then(|(program, output)| {
                     open_program(output, &command.format, interrupt).map(|input| (input, Some(program)))
-                })
-            }
+                }),
             SourceKind::Rtsp(url) => open_rtsp(url, interrupt).map(|input| (input, None)),
             SourceKind::Device(path) => open_device(path, interrupt).map(|input| (input, None)),
             SourceKind::File(path) => open_file(path, interrupt).map(|input| (input, None)),

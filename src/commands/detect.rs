@@ -53,9 +53,7 @@ pub fn run(config: &Config, args: &DetectArgs) -> Result<(), CommandError> {
     for file in &args.inputs {
         let rgb = image::open(file).map_err(|error| CommandError::Failed(error.to_string()))?.to_rgb8();
         let planes = Planes::new(&rgb);
-        detector
-            .detect(&planes.picture(), None, args.min_confidence, &mut found)
-            .map_err(|e| CommandError::Failed(e.to_string()))?;
+        detector.detect(&planes.picture(), None, args.min_confidence, &mut found).map_err(|e| CommandError::Failed(e.to_string()))?;
         println!("{}", file.display());
         for d in &found {
             println!("  {} {:.3} ({:.3}) {:?}", detector.classes().name(d.class), d.confidence, d.class_score, d.bbox);

@@ -148,8 +148,7 @@ mod tests {
         let mut detector = Detector::open(&DetectorConfig::default()).unwrap();
         let luma = vec![114; 64 * 48];
         let y = crate::capture::Plane::new(&luma, 64, 48, 64).unwrap();
-        let picture =
-            Picture { y, chroma: None, colour: Default::default(), rotation: Default::default(), exposure: 1.0 };
+        let picture = Picture { y, chroma: None, colour: Default::default(), rotation: Default::default(), exposure: 1.0 };
         let mut out = Vec::new();
         detector.detect(&picture, None, 0.4, &mut out).unwrap();
         assert_eq!(out, []);

@@ -41,9 +41,7 @@ pub enum ModelError {
         reason: String,
     },
     /// It is a model, but not one of the detectors that Tawny can read.
-    #[error(
-        "{model} is no detector that this version can read ({reason})\n{tensors}\nIt reads NanoDet: images u8 [1, H, W, 3] with boxes [1, N, 4] and scores [1, N, classes], or f32 [1, 3, H, W] with scores and dist [1, N, 4 x bins]"
-    )]
+    #[error("{model} is no detector that this version can read ({reason})\n{tensors}\nIt reads NanoDet: images u8 [1, H, W, 3] with boxes [1, N, 4] and scores [1, N, classes], or f32 [1, 3, H, W] with scores and dist [1, N, 4 x bins]")]
     Unknown {
         /// Which model.
         model: String,
@@ -227,7 +225,9 @@ fn recognise(inputs: &[TensorInfo], outputs: &[TensorInfo]) -> Result<Recognised
 fn input_spec(image: &TensorInfo) -> Result<InputSpec, String> {
     let (height, width, layout) = match (image.element, image.shape.as_slice()) {
         (Some(Element::Byte), &[1, h, w, 3]) => (h, w, InputLayout::BytesHwc),
-        (Some(Element::Float), &[1, 3, h, w]) => (h, w, InputLayout::FloatsChw { mean: MEAN, deviation: DEVIATION }),
+        (Some(Element::Float), &[1, 3, h, w]) => {
+            (h, w, InputLayout::FloatsChw { mean: MEAN, deviation: DEVIATION })
+        }
         _ => return Err(format!("its input {} is neither u8 [1, H, W, 3] nor f32 [1, 3, H, W]", image.name)),
     };
     let coarsest = STRIDES[STRIDES.len() - 1] as i64;

@@ -80,10 +80,7 @@ impl fmt::Display for RuntimeError {
         for (path, reason) in &self.tried {
             write!(f, "\n  {}: {reason}", path.display())?;
         }
-        write!(
-            f,
-            "\nrun scripts/setup, or name the library (libonnxruntime.so, 1.20 or later) in [detector] runtime or TAWNY_ONNXRUNTIME"
-        )
+        write!(f, "\nrun scripts/setup, or name the library (libonnxruntime.so, 1.20 or later) in [detector] runtime or TAWNY_ONNXRUNTIME")
     }
 }
 
@@ -117,9 +114,7 @@ impl Places {
             search.extend(folder.ancestors().take(5).map(|above| above.join(".runtime/onnxruntime")));
         }
         let triplet = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
-        search.extend(
-            ["/usr/lib/tawny", "/usr/local/lib/tawny", "/usr/local/lib", &triplet, "/usr/lib"].map(PathBuf::from),
-        );
+        search.extend(["/usr/lib/tawny", "/usr/local/lib/tawny", "/usr/local/lib", &triplet, "/usr/lib"].map(PathBuf::from));
         Places { explicit, search }
     }
 }
@@ -161,11 +156,8 @@ fn libraries_at(place: &Path) -> Result<Vec<PathBuf>, String> {
         return Ok(vec![place.to_path_buf()]);
     }
     let entries = std::fs::read_dir(place).map_err(|error| error.to_string())?;
-    let mut libraries: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.file_name().is_some_and(is_library_name))
-        .collect();
+    let mut libraries: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.file_name().is_some_and(is_library_name)).collect();
     if libraries.is_empty() {
         return Err("holds no libonnxruntime.so".to_owned());
     }

@@ -60,7 +60,13 @@ pub struct Player {
 
 impl Player {
     /// A player; `interrupt` ends it early.
-    pub fn new(analysis: Analysis, reporter: Reporter, ids: IdMaker, realtime: bool, interrupt: Interrupt) -> Player {
+    pub fn new(
+        analysis: Analysis,
+        reporter: Reporter,
+        ids: IdMaker,
+        realtime: bool,
+        interrupt: Interrupt,
+    ) -> Player {
         Player { analysis, reporter, ids, realtime, interrupt, frame: Frame::empty(), happenings: Vec::new() }
     }
 
