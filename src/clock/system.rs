@@ -71,7 +71,7 @@ fn kernel_sync() -> (TimeSource, Option<u32>) {
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: `timex` is a valid, exclusively borrowed struct; modes = 0 only reads.
     let state = unsafe { libc::adjtimex(&mut timex) };
-    judge_sync(state, timex.status, i64::from(timex.maxerror))
+    judge_sync(state, timex.status, timex.maxerror)
 }
 
 /// What an answer of adjtimex(2) is worth.

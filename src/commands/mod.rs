@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod detect;
+pub mod events;
 pub mod replay;
 
 use std::fmt;

@@ -29,6 +29,7 @@
 mod error;
 mod files;
 mod open_things;
+mod opening;
 mod reader;
 mod schema;
 mod startup;
@@ -37,7 +38,8 @@ mod store;
 mod writer;
 
 pub use error::JournalError;
+pub use opening::JournalOptions;
 pub use reader::{EventFilter, EventRow, JournalReader, Undelivered};
 pub use status::{JournalFigures, JournalStatus};
 pub use store::{Delivery, Mark};
-pub use writer::{Journal, JournalHandle, JournalOptions, JournalThread};
+pub use writer::{Journal, JournalHandle, JournalThread};

@@ -29,7 +29,7 @@ pub(super) struct OpenThing {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
     /// It began.
-    Begin(Uuid, OpenThing),
+    Begin(Uuid, Box<OpenThing>),
     /// It is over.
     End(Uuid),
     /// An object of it crossed a tripwire: bring it up to date by
@@ -39,12 +39,14 @@ pub(super) enum Change {
 
 /// What `event` means for open things.
 pub(super) fn changes(event: &Event) -> Vec<Change> {
-    let begin = || OpenThing {
-        seq: event.seq,
-        start: event.stamp,
-        last: event.stamp,
-        body: event.body.clone(),
-        replay: event.replay,
+    let begin = || {
+        Box::new(OpenThing {
+            seq: event.seq,
+            start: event.stamp,
+            last: event.stamp,
+            body: event.body.clone(),
+            replay: event.replay,
+        })
     };
     match &event.body {
         Body::Sighting { phase: Phase::Start, id, .. } => vec![Change::Begin(*id, begin())],
@@ -66,9 +68,9 @@ impl OpenThing {
                 cls.clone_from(new_cls);
                 *conf = *new_conf;
             }
-            // A group starts at its second member, so the crossing of that
-            // same moment is counted already.
-            Body::Group { n, .. } if later => *n = n.saturating_add(1),
+            // Only members after the second, with which the group started,
+            // carry its id.
+            Body::Group { n, .. } => *n = n.saturating_add(1),
             _ => {}
         }
         if later {

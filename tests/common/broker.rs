@@ -1,1 +1,224 @@
+//! A mosquitto of one's own on a free loopback port, subscribers to it, and a
+//! wire that can be cut.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::{AsyncClient, Event, Incoming, MqttOptions};
+
+/// Ends with the value that holds it.
+pub struct Broker {
+    pub port: u16,
+    config: PathBuf,
+    process: Option<Child>,
+    _dir: tempfile::TempDir,
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Broker {
+    /// Open to everybody, nothing kept on disk.
+    pub fn start() -> Broker {
+        Broker::with("allow_anonymous true\n")
+    }
+
+    /// With these lines in its configuration; `{dir}` is a directory of its own.
+    pub fn with(lines: &str) -> Broker {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("mosquitto.conf");
+        let port = free_port();
+        let lines = lines.replace("{dir}", &dir.path().display().to_string());
+        std::fs::write(&config, format!("user root\nlistener {port} 127.0.0.1\n{lines}\n")).unwrap();
+        let mut broker = Broker { port, config, process: None, _dir: dir };
+        broker.run();
+        broker
+    }
+
+    pub fn run(&mut self) {
+        assert!(self.process.is_none());
+        let mosquitto = ["/usr/sbin/mosquitto", "mosquitto"].into_iter().find(|p| Path::new(p).exists());
+        let child = Command::new(mosquitto.unwrap_or("mosquitto"))
+            .arg("-c")
+            .arg(&self.config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto is installed");
+        self.process = Some(child);
+        wait_for("the broker listens", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Waits for `what` to become true; panics after 30 s.
+pub fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !check() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub topic: String,
+    pub payload: String,
+    pub retained: bool,
+}
+
+/// Hears everything below `tawny/`, and comes back quickly when the broker does.
+pub struct Subscriber {
+    messages: Arc<Mutex<Vec<Message>>>,
+    subscribed: Arc<AtomicBool>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Subscriber {
+    pub fn start(port: u16) -> Subscriber {
+        let mut options = MqttOptions::new(format!("subscriber-{port}-{}", rand_suffix()), "127.0.0.1", port);
+        options.set_clean_start(true).set_max_packet_size(Some(1 << 20));
+        Subscriber::with(options)
+    }
+
+    pub fn with(options: MqttOptions) -> Subscriber {
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let subscribed = Arc::new(AtomicBool::new(false));
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (sink, flag) = (Arc::clone(&messages), Arc::clone(&subscribed));
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! { () = listen(options, sink, flag) => {}, _ = stopped => {} }
+            });
+        });
+        let subscriber = Subscriber { messages, subscribed, stop: Some(stop), thread: Some(thread) };
+        wait_for("the subscriber is there", || subscriber.is_subscribed());
+        subscriber
+    }
+
+    pub fn is_subscribed(&self) -> bool {
+        self.subscribed.load(Ordering::SeqCst)
+    }
+
+    pub fn messages(&self) -> Vec<Message> {
+        self.messages.lock().unwrap().clone()
+    }
+
+    /// The numbers of the events heard, each once, in order.
+    pub fn seqs(&self) -> Vec<u64> {
+        let mut seqs: Vec<u64> = self
+            .messages()
+            .iter()
+            .filter(|m| m.topic.contains("/event/"))
+            .map(|m| serde_json::from_str::<serde_json::Value>(&m.payload).unwrap()["seq"].as_u64().unwrap())
+            .collect();
+        seqs.sort_unstable();
+        seqs.dedup();
+        seqs
+    }
+}
+
+fn rand_suffix() -> u32 {
+    getrandom::u32().unwrap()
+}
+
+async fn listen(options: MqttOptions, sink: Arc<Mutex<Vec<Message>>>, subscribed: Arc<AtomicBool>) {
+    let (client, mut events) = AsyncClient::new(options, 10);
+    loop {
+        match events.poll().await {
+            Ok(Event::Incoming(Incoming::ConnAck(_))) => {
+                client.try_subscribe("tawny/#", QoS::AtMostOnce).unwrap();
+            }
+            Ok(Event::Incoming(Incoming::SubAck(_))) => subscribed.store(true, Ordering::SeqCst),
+            Ok(Event::Incoming(Incoming::Publish(p))) => sink.lock().unwrap().push(Message {
+                topic: String::from_utf8(p.topic.to_vec()).unwrap(),
+                payload: String::from_utf8(p.payload.to_vec()).unwrap(),
+                retained: p.retain,
+            }),
+            Ok(_) => {}
+            Err(_) => {
+                subscribed.store(false, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A TCP wire to a port that can be cut, as often as one likes.
+pub struct Wire {
+    pub port: u16,
+    ends: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Wire {
+    pub fn to(target: u16) -> Wire {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let ends = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&ends);
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let Ok(far) = TcpStream::connect(("127.0.0.1", target)) else { continue };
+                let pairs = [(near.try_clone(), far.try_clone()), (far.try_clone(), near.try_clone())];
+                for (from, to) in pairs {
+                    let (from, to) = (from.unwrap(), to.unwrap());
+                    std::thread::spawn(move || pump(from, to));
+                }
+                all.lock().unwrap().extend([near, far]);
+            }
+        });
+        Wire { port, ends }
+    }
+
+    pub fn cut(&self) {
+        for end in self.ends.lock().unwrap().drain(..) {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = [0; 4096];
+    while let Ok(n) = from.read(&mut buffer) {
+        if n == 0 || to.write_all(&buffer[..n]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}

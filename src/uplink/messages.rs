@@ -1,0 +1,94 @@
+//! Topics, and the `status` message.
+
+use serde::Serialize;
+
+use crate::domain::UtcMillis;
+use crate::event::{LogId, WIRE_VERSION};
+
+/// The topics of one unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Topics {
+    base: String,
+}
+
+impl Topics {
+    pub fn new(prefix: &str, unit: &str) -> Topics {
+        Topics { base: format!("{prefix}/{unit}") }
+    }
+
+    pub fn status(&self) -> String {
+        format!("{}/status", self.base)
+    }
+
+    pub fn health(&self) -> String {
+        format!("{}/health", self.base)
+    }
+
+    pub fn event(&self, kind: &str) -> String {
+        format!("{}/event/{kind}", self.base)
+    }
+}
+
+/// `state` of the status message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Presence {
+    Online,
+    Offline,
+}
+
+/// The retained birth, goodbye and last will.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Status<'a> {
+    pub v: u8,
+    pub state: Presence,
+    pub t: UtcMillis,
+    pub log: &'a LogId,
+    pub seq: u64,
+    pub low: u64,
+    pub boot: String,
+    pub version: &'a str,
+}
+
+impl Status<'_> {
+    pub fn json(state: Presence, t: UtcMillis, (log, seq, low): (&LogId, u64, u64), boot: u32) -> String {
+        let status = Status {
+            v: WIRE_VERSION,
+            state,
+            t,
+            log,
+            seq,
+            low,
+            boot: format!("{boot:08x}"),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        // A struct of numbers and strings always serialises.
+        serde_json::to_string(&status).unwrap_or_default()
+    }
+}
+
+/// Bytes of an MQTT 5 PUBLISH packet at QoS 1 without properties (MQTT 5.0,
+/// section 3.3): fixed header with up to four bytes of length, topic with its
+/// two bytes of length, packet id, an empty property length, payload.
+pub(super) fn publish_packet_size(topic: &str, payload: &str) -> u64 {
+    (1 + 4 + 2 + topic.len() + 2 + 1 + payload.len()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_has_the_documented_keys() {
+        let json = Status::json(Presence::Online, UtcMillis(0), (&LogId("abc".into()), 7, 5), 0xbeef);
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            json,
+            format!(
+                "{{\"v\":1,\"state\":\"online\",\"t\":\"1970-01-01T00:00:00.000Z\",\"log\":\"abc\",\
+                 \"seq\":7,\"low\":5,\"boot\":\"0000beef\",\"version\":\"{version}\"}}"
+            )
+        );
+        assert_eq!(Topics::new("tawny", "gate-1").event("crossing"), "tawny/gate-1/event/crossing");
+    }
+}

@@ -1,0 +1,206 @@
+//! From the configuration to what the client library wants.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::v5::MqttOptions;
+use rumqttc::v5::mqttbytes::v5::ConnectProperties;
+use rumqttc::{TlsConfiguration, Transport};
+use rustls::ClientConfig;
+
+use super::messages::Topics;
+use super::tls;
+use crate::config::{BrokerUrl, UnitConfig, UplinkConfig};
+
+/// How long a broker keeps the session of a unit that is away. Longer gains
+/// nothing: the journal sends again what was not acknowledged.
+const SESSION_EXPIRY_S: u32 = 6 * 3600;
+
+/// For name resolution, TCP, TLS and CONNACK together.
+const CONNECT_TIMEOUT_S: u64 = 10;
+
+/// MQTT 5.0, section 2.1.4: the largest packet there can be.
+const LARGEST_PACKET: u32 = 268_435_460;
+
+/// What is wrong with the uplink's settings, or with the broker.
+#[derive(Debug, thiserror::Error)]
+pub enum UplinkError {
+    /// The address cannot be read.
+    #[error("uplink.broker {0}")]
+    Address(&'static str),
+    /// No broker is set.
+    #[error("uplink.broker is not set")]
+    NoBroker,
+    /// A file that the settings name.
+    #[error("{key} {}: {why}", path.display())]
+    File {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Only one of certificate and key.
+    #[error("uplink.client_cert_file and uplink.client_key_file belong together: set both or none")]
+    HalfClientCertificate,
+    /// A password without a user name.
+    #[error("uplink.password_file is set, but uplink.username is not")]
+    PasswordAlone,
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The broker does not do what it should.
+    #[error("{broker}: {why}")]
+    Broker {
+        /// Its address.
+        broker: String,
+        /// In plain words.
+        why: String,
+    },
+    /// The thread or its runtime cannot be made.
+    #[error("the uplink's thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Everything about the link, read and checked; holds secrets, so no `Debug`.
+#[derive(Clone)]
+pub struct LinkSettings {
+    pub(super) address: BrokerUrl,
+    pub(super) client_id: String,
+    pub(super) topics: Topics,
+    pub(super) window: u16,
+    pub(super) max_packet: u32,
+    login: Option<(String, String)>,
+    tls: Option<Arc<ClientConfig>>,
+    keep_alive: Duration,
+}
+
+impl LinkSettings {
+    /// Reads everything that `uplink` names.
+    ///
+    /// # Errors
+    /// When no broker is set, its address is no address, or a file cannot be
+    /// read or holds something else.
+    pub fn load(unit: &UnitConfig, uplink: &UplinkConfig) -> Result<LinkSettings, UplinkError> {
+        let address: BrokerUrl =
+            uplink.broker.as_deref().ok_or(UplinkError::NoBroker)?.parse().map_err(UplinkError::Address)?;
+        let login = match (&uplink.username, &uplink.password_file) {
+            (None, None) => None,
+            (None, Some(_)) => return Err(UplinkError::PasswordAlone),
+            (Some(user), file) => {
+                Some((user.clone(), file.as_deref().map(read_password).transpose()?.unwrap_or_default()))
+            }
+        };
+        Ok(LinkSettings {
+            client_id: format!("{}-{}", unit.prefix.replace('/', "-"), unit.id),
+            topics: Topics::new(&unit.prefix, &unit.id),
+            window: uplink.window.clamp(1, 1000),
+            max_packet: u32::try_from(uplink.max_packet.0).unwrap_or(u32::MAX).min(LARGEST_PACKET),
+            login,
+            tls: if address.tls { Some(tls::client_config(uplink)?) } else { None },
+            // What the library and most brokers accept.
+            keep_alive: uplink.keep_alive.0.clamp(Duration::from_secs(5), Duration::from_secs(65_535)),
+            address,
+        })
+    }
+
+    /// The broker's address, without any secret.
+    pub fn broker(&self) -> &BrokerUrl {
+        &self.address
+    }
+
+    /// Another client id, so that two links of one unit do not evict each other.
+    #[must_use]
+    pub fn with_client_id_suffix(mut self, suffix: &str) -> LinkSettings {
+        self.client_id = format!("{}-{suffix}", self.client_id);
+        self
+    }
+
+    /// The library's upper limit of messages in flight: several times the real
+    /// window, because its packet ids go round at this number.
+    pub(super) fn inflight_limit(&self) -> u16 {
+        self.window * 4 + 64
+    }
+
+    /// The library's options, last will apart.
+    pub(super) fn options(&self, clean_start: bool) -> MqttOptions {
+        let mut options = MqttOptions::new(&self.client_id, &self.address.host, self.address.port);
+        let mut properties = ConnectProperties::new();
+        if !clean_start {
+            properties.session_expiry_interval = Some(SESSION_EXPIRY_S);
+        }
+        properties.max_packet_size = Some(self.max_packet);
+        options
+            .set_connect_properties(properties)
+            .set_clean_start(clean_start)
+            .set_keep_alive(self.keep_alive)
+            .set_connection_timeout(CONNECT_TIMEOUT_S)
+            .set_outgoing_inflight_upper_limit(self.inflight_limit());
+        if let Some((user, password)) = &self.login {
+            options.set_credentials(user, password);
+        }
+        if let Some(tls) = &self.tls {
+            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))));
+        }
+        options
+    }
+}
+
+/// The first line of `path`.
+fn read_password(path: &Path) -> Result<String, UplinkError> {
+    let wrong = |why: String| UplinkError::File { key: "uplink.password_file", path: path.to_owned(), why };
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(wrong("holds no password on its first line".into())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn uplink() -> UplinkConfig {
+        UplinkConfig { broker: Some("mqtt://localhost".into()), ..UplinkConfig::default() }
+    }
+
+    fn message(config: &UplinkConfig) -> String {
+        match LinkSettings::load(&UnitConfig::default(), config) {
+            Ok(_) => panic!("accepted"),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_login_that_cannot_work_is_told_before_anything_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("password");
+        let mut config = UplinkConfig { password_file: Some(file.clone()), ..uplink() };
+        assert!(message(&config).contains("uplink.username"));
+        config.username = Some("joe".into());
+        assert!(message(&config).contains("password: No such file"));
+        std::fs::write(&file, "\n").unwrap();
+        assert!(message(&config).contains("no password on its first line"));
+        std::fs::write(&file, "secret\r\nnotes\n").unwrap();
+        let settings = LinkSettings::load(&UnitConfig::default(), &config).unwrap();
+        assert_eq!(settings.login, Some(("joe".into(), "secret".into())));
+    }
+
+    #[test]
+    fn tls_files_that_cannot_work_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.pem");
+        let mut config =
+            UplinkConfig { broker: Some("mqtts://localhost".into()), ca_file: Some(file.clone()), ..uplink() };
+        assert!(message(&config).contains("uplink.ca_file") && message(&config).contains("No such file"));
+        std::fs::write(&file, "not a certificate").unwrap();
+        assert!(message(&config).contains("holds no certificate"), "{}", message(&config));
+        config.client_key_file = Some(file);
+        config.ca_file = None;
+        let told = message(&config);
+        assert!(told.contains("belong together") || told.contains("no trusted authorities"), "{told}");
+    }
+}

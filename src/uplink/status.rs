@@ -1,0 +1,70 @@
+//! What other threads may know about the uplink.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+/// Counters since the start; the link alone changes them.
+#[derive(Debug, Default)]
+pub struct UplinkStatus {
+    pub(super) connected: AtomicBool,
+    pub(super) delivered: AtomicU64,
+    pub(super) unheard: AtomicU64,
+    pub(super) set_aside: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) in_flight: AtomicU64,
+    pub(super) resent: AtomicU64,
+    pub(super) connections: AtomicU64,
+    pub(super) failures: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+/// [`UplinkStatus`] at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UplinkFigures {
+    /// Whether the broker is there.
+    pub connected: bool,
+    /// Events acknowledged by the broker, somebody listening.
+    pub delivered: u64,
+    /// Events acknowledged by the broker, nobody listening.
+    pub unheard: u64,
+    /// Events too large for this broker.
+    pub set_aside: u64,
+    /// Events that the broker refused; they are tried again.
+    pub refused: u64,
+    /// Messages sent and not yet acknowledged.
+    pub in_flight: u64,
+    /// Messages sent more than once.
+    pub resent: u64,
+    /// Connections made.
+    pub connections: u64,
+    /// Connections lost or not made.
+    pub failures: u64,
+    /// What keeps the link from working at present.
+    pub error: Option<String>,
+}
+
+impl UplinkStatus {
+    /// All of it.
+    pub fn figures(&self) -> UplinkFigures {
+        UplinkFigures {
+            connected: self.connected.load(Relaxed),
+            delivered: self.delivered.load(Relaxed),
+            unheard: self.unheard.load(Relaxed),
+            set_aside: self.set_aside.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            in_flight: self.in_flight.load(Relaxed),
+            resent: self.resent.load(Relaxed),
+            connections: self.connections.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Sets or clears the present trouble; returns whether that is news.
+    pub(super) fn trouble(&self, error: Option<String>) -> bool {
+        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = *last != error;
+        *last = error;
+        news
+    }
+}

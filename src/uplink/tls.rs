@@ -1,0 +1,80 @@
+//! TLS: whom to trust, and who we are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::settings::UplinkError;
+use crate::config::UplinkConfig;
+
+/// The client's side of TLS, always verifying the broker.
+pub(super) fn client_config(config: &UplinkConfig) -> Result<Arc<ClientConfig>, UplinkError> {
+    let roots = match &config.ca_file {
+        Some(file) => roots_from(file)?,
+        None => system_roots()?,
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| UplinkError::Tls(e.to_string()))?
+        .with_root_certificates(roots);
+    let tls = match (&config.client_cert_file, &config.client_key_file) {
+        (None, None) => builder.with_no_client_auth(),
+        (Some(cert), Some(key)) => {
+            let chain = certificates(cert, "uplink.client_cert_file")?;
+            let key_der = PrivateKeyDer::from_pem_file(key)
+                .map_err(|e| unusable("uplink.client_key_file", key, &pem_words(&e, "private key")))?;
+            builder
+                .with_client_auth_cert(chain, key_der)
+                .map_err(|e| unusable("uplink.client_key_file", key, &e.to_string()))?
+        }
+        _ => return Err(UplinkError::HalfClientCertificate),
+    };
+    Ok(Arc::new(tls))
+}
+
+fn unusable(key: &'static str, path: &Path, why: &str) -> UplinkError {
+    UplinkError::File { key, path: path.to_owned(), why: why.to_owned() }
+}
+
+fn pem_words(e: &rustls::pki_types::pem::Error, what: &str) -> String {
+    use rustls::pki_types::pem::Error;
+    match e {
+        Error::Io(e) => e.to_string(),
+        Error::NoItemsFound => format!("holds no {what} in PEM form"),
+        other => other.to_string(),
+    }
+}
+
+fn certificates(path: &Path, key: &'static str) -> Result<Vec<CertificateDer<'static>>, UplinkError> {
+    let wrong = |e| unusable(key, path, &pem_words(&e, "certificate"));
+    let all: Vec<_> = CertificateDer::pem_file_iter(path).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)?;
+    if all.is_empty() {
+        return Err(unusable(key, path, "holds no certificate in PEM form"));
+    }
+    Ok(all)
+}
+
+fn roots_from(path: &Path) -> Result<RootCertStore, UplinkError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path, "uplink.ca_file")? {
+        roots.add(certificate).map_err(|e| unusable("uplink.ca_file", path, &e.to_string()))?;
+    }
+    Ok(roots)
+}
+
+fn system_roots() -> Result<RootCertStore, UplinkError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let why = found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string);
+        return Err(UplinkError::Tls(format!(
+            "no trusted authorities on this system ({why}); install ca-certificates or set uplink.ca_file"
+        )));
+    }
+    Ok(roots)
+}

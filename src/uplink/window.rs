@@ -1,0 +1,170 @@
+//! Which message a PUBACK is about.
+//!
+//! The client library takes messages without telling their packet ids, announces
+//! each packet id when it puts the packet on the wire, and reports PUBACKs by
+//! packet id. It keeps the order in which messages were handed over. So:
+//!
+//! * handed over: behind the others in `waiting`;
+//! * packet id announced: if it is known, the library repeats a packet on a
+//!   resumed session; otherwise it belongs to the head of `waiting`;
+//! * PUBACK: whatever is known under that id.
+//!
+//! Pure; `T` is whatever the owner wants back.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// Messages handed over and not yet acknowledged.
+#[derive(Debug)]
+pub(super) struct Window<T> {
+    waiting: VecDeque<T>,
+    on_wire: BTreeMap<u16, T>,
+}
+
+/// What an announced packet id meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Announced {
+    /// The next message handed over.
+    First,
+    /// A packet sent before.
+    Repeated,
+    /// A packet that nobody handed over: the join is broken.
+    Unknown,
+}
+
+impl<T> Default for Window<T> {
+    fn default() -> Self {
+        Window { waiting: VecDeque::new(), on_wire: BTreeMap::new() }
+    }
+}
+
+impl<T> Window<T> {
+    /// How many are not acknowledged.
+    pub fn len(&self) -> usize {
+        self.waiting.len() + self.on_wire.len()
+    }
+
+    /// A QoS 1 message was given to the library.
+    pub fn handed_over(&mut self, message: T) {
+        self.waiting.push_back(message);
+    }
+
+    /// The library put packet `id` on the wire.
+    pub fn announced(&mut self, id: u16) -> Announced {
+        if self.on_wire.contains_key(&id) {
+            return Announced::Repeated;
+        }
+        match self.waiting.pop_front() {
+            Some(message) => {
+                self.on_wire.insert(id, message);
+                Announced::First
+            }
+            None => Announced::Unknown,
+        }
+    }
+
+    /// The broker answered for packet `id`; `None` if it is not known.
+    pub fn answered(&mut self, id: u16) -> Option<T> {
+        self.on_wire.remove(&id)
+    }
+
+    /// All that is not acknowledged; the window is empty afterwards.
+    pub fn take_all(&mut self) -> impl Iterator<Item = T> + use<'_, T> {
+        std::mem::take(&mut self.on_wire).into_values().chain(self.waiting.drain(..))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_acknowledgement_is_for_its_own_message() {
+        let mut window = Window::default();
+        window.handed_over("a");
+        window.handed_over("b");
+        assert_eq!(window.announced(7), Announced::First);
+        assert_eq!(window.announced(8), Announced::First);
+        assert_eq!(window.announced(9), Announced::Unknown);
+        assert_eq!(window.answered(8), Some("b"));
+        assert_eq!(window.answered(8), None);
+        assert_eq!(window.announced(7), Announced::Repeated);
+        window.handed_over("c");
+        assert_eq!(window.take_all().collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(window.len(), 0);
+    }
+
+    /// A model of the library and the broker: packet ids go round, errors make
+    /// the library repeat (session kept) or forget (session lost).
+    #[derive(Debug, Clone)]
+    enum Step {
+        Hand,
+        Send,
+        Ack(usize),
+        ErrorKept,
+        ErrorLost,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Hand),
+            4 => Just(Step::Send),
+            4 => any::<prop::sample::Index>().prop_map(|i| Step::Ack(i.index(64))),
+            1 => Just(Step::ErrorKept),
+            1 => Just(Step::ErrorLost),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_ever_acknowledged_for_another(steps in prop::collection::vec(step(), 0..200)) {
+            const IDS: u16 = 64;
+            let mut window = Window::default();
+            let (mut next, mut id) = (0u32, 0u16);
+            // (packet id, or none before its first sending; message)
+            let mut pending: VecDeque<(Option<u16>, u32)> = VecDeque::new();
+            let mut flying: Vec<(u16, u32)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Hand if window.len() < usize::from(IDS) / 2 => {
+                        window.handed_over(next);
+                        pending.push_back((None, next));
+                        next += 1;
+                    }
+                    Step::Send => {
+                        if let Some((given, message)) = pending.pop_front() {
+                            let used = given.unwrap_or_else(|| { id = id % IDS + 1; id });
+                            let announced = window.announced(used);
+                            prop_assert_eq!(announced, if given.is_some() { Announced::Repeated } else { Announced::First });
+                            flying.push((used, message));
+                        }
+                    }
+                    Step::Ack(i) if !flying.is_empty() => {
+                        // Brokers answer in the order of arrival.
+                        let _ = i;
+                        let (id, message) = flying.remove(0);
+                        prop_assert_eq!(window.answered(id), Some(message));
+                    }
+                    Step::ErrorKept => {
+                        let unsent = std::mem::take(&mut pending);
+                        let mut again = std::mem::take(&mut flying);
+                        again.sort();
+                        // As the library does it: what it had not repeated yet goes first.
+                        pending.extend(unsent.iter().filter(|(id, _)| id.is_some()));
+                        pending.extend(again.into_iter().map(|(id, m)| (Some(id), m)));
+                        pending.extend(unsent.iter().filter(|(id, _)| id.is_none()));
+                    }
+                    Step::ErrorLost => {
+                        let mut back: Vec<u32> = window.take_all().collect();
+                        back.sort_unstable();
+                        let mut expected: Vec<u32> = pending.drain(..).chain(flying.drain(..).map(|(i, m)| (Some(i), m))).map(|(_, m)| m).collect();
+                        expected.sort_unstable();
+                        prop_assert_eq!(back, expected);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The client library's errors in plain words.
+
+use std::io;
+
+use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason};
+use rumqttc::v5::{ConnectionError, StateError, TlsError};
+use rustls::CertificateError;
+
+/// What keeps the connection from working.
+pub(super) fn connection(e: &ConnectionError) -> String {
+    match e {
+        ConnectionError::Timeout(_) => "does not answer in time".to_owned(),
+        ConnectionError::Io(e) => io_error(e),
+        ConnectionError::Tls(TlsError::Io(e)) => io_error(e),
+        ConnectionError::Tls(e) => format!("TLS: {e}"),
+        ConnectionError::ConnectionRefused(code) => refusal(*code),
+        ConnectionError::NotConnAck(_) => "answers, but not as an MQTT broker does".to_owned(),
+        ConnectionError::MqttState(e) => state(e),
+        other => other.to_string(),
+    }
+}
+
+fn state(e: &StateError) -> String {
+    match e {
+        StateError::Io(e) => io_error(e),
+        StateError::ConnectionAborted => "closed the connection".to_owned(),
+        StateError::AwaitPingResp => "does not answer pings any more".to_owned(),
+        StateError::ServerDisconnect { reason_code, reason_string } => {
+            let more = reason_string.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+            format!("ended the connection ({reason_code:?}{more})")
+        }
+        StateError::Deserialization(e) => format!("answers, but not as an MQTT 5 broker does ({e})"),
+        other => other.to_string(),
+    }
+}
+
+/// Why a broker does not let us in.
+fn refusal(code: ConnectReturnCode) -> String {
+    use ConnectReturnCode as C;
+    match code {
+        C::BadUserNamePassword | C::NotAuthorized => {
+            "refuses the login: check uplink.username and uplink.password_file, and that this unit may log in".into()
+        }
+        C::BadClientId | C::ClientIdentifierNotValid => "refuses this unit's name".into(),
+        C::RefusedProtocolVersion | C::UnsupportedProtocolVersion => "does not speak MQTT 5".into(),
+        C::Banned => "has banned this unit".into(),
+        C::ServerUnavailable | C::ServiceUnavailable | C::ServerBusy => "is too busy at present".into(),
+        other => format!("refuses the connection ({other:?})"),
+    }
+}
+
+fn io_error(e: &io::Error) -> String {
+    if let Some(tls) = e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return tls_error(tls);
+    }
+    match e.kind() {
+        io::ErrorKind::ConnectionRefused => "nobody listens there (connection refused)".to_owned(),
+        io::ErrorKind::ConnectionReset => "closed the connection".to_owned(),
+        io::ErrorKind::UnexpectedEof => "closed the connection unexpectedly (does it expect TLS?)".to_owned(),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "cannot be reached".to_owned(),
+        _ => {
+            let text = e.to_string();
+            if text.contains("lookup") || text.contains("resolve") {
+                format!("its name cannot be resolved ({text})")
+            } else {
+                text
+            }
+        }
+    }
+}
+
+fn tls_error(e: &rustls::Error) -> String {
+    use CertificateError as C;
+    match e {
+        rustls::Error::InvalidCertificate(C::UnknownIssuer) => {
+            "its certificate comes from an authority that is not trusted here (uplink.ca_file)".into()
+        }
+        rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
+            "its certificate is for another name".into()
+        }
+        rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
+            "its certificate has expired (or this unit's clock is wrong)".into()
+        }
+        rustls::Error::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
+            "its certificate is not valid yet (or this unit's clock is wrong)".into()
+        }
+        rustls::Error::InvalidMessage(_) => "does not speak TLS there (mqtts:// needs its TLS port)".into(),
+        other => format!("TLS: {other}"),
+    }
+}
+
+/// Why the broker does not take an event.
+pub(super) fn event_refusal(reason: PubAckReason) -> String {
+    match reason {
+        PubAckReason::NotAuthorized => {
+            "refuses events: this unit's login may not write below its own topics".to_owned()
+        }
+        PubAckReason::QuotaExceeded => "refuses events: its quota is used up".to_owned(),
+        other => format!("refuses events ({other:?})"),
+    }
+}

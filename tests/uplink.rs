@@ -1,0 +1,443 @@
+//! The way from the journal to a real broker, with everything that happens to
+//! brokers and wires.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::broker::{Broker, Subscriber, Wire, free_port, wait_for};
+use common::drafts::{crossing, crossings, draft};
+use tawny::clock::Beat;
+use tawny::config::{ByteSize, UnitConfig, UplinkConfig};
+use tawny::event::{Body, Phase};
+use tawny::journal::{EventFilter, Journal, JournalHandle, JournalOptions, JournalReader, JournalThread};
+use tawny::uplink::{HealthFeed, LinkSettings, Uplink, UplinkHandle, UplinkSetup, probe};
+
+struct Unit {
+    dir: tempfile::TempDir,
+    journal: JournalHandle,
+    thread: JournalThread,
+    uplink: UplinkHandle,
+}
+
+fn config(url: String) -> UplinkConfig {
+    UplinkConfig { broker: Some(url), ..UplinkConfig::default() }
+}
+
+fn settings(config: &UplinkConfig) -> LinkSettings {
+    LinkSettings::load(&UnitConfig::default(), config).unwrap_or_else(|e| panic!("{e}"))
+}
+
+impl Unit {
+    fn start(config: &UplinkConfig) -> Unit {
+        Unit::start_with(config, |_| {})
+    }
+
+    fn start_with(config: &UplinkConfig, before: impl FnOnce(&JournalHandle)) -> Unit {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = JournalOptions::new(dir.path().join("journal.db"), "unit");
+        options.boot_event = false;
+        let (journal, thread) = Journal::open(options, Beat::unwatched()).unwrap();
+        before(&journal);
+        let setup = UplinkSetup {
+            settings: settings(config),
+            journal: journal.clone(),
+            announce: true,
+            health: Some(HealthFeed {
+                interval: Duration::from_secs(3600),
+                render: Box::new(|| "{\"v\":1}".to_owned()),
+            }),
+            beat: Beat::unwatched(),
+        };
+        Unit { dir, journal, thread, uplink: Uplink::start(setup).unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("journal.db")
+    }
+
+    fn wait_connected(&self) {
+        wait_for("the unit is connected", || self.uplink.figures().connected);
+    }
+
+    fn wait_delivered(&self) {
+        let what = "all is delivered";
+        wait_for(what, || {
+            let figures = self.journal.figures();
+            figures.queued == 0 && figures.low == figures.seq
+        });
+    }
+
+    fn stop(self) -> tempfile::TempDir {
+        self.uplink.stop(Duration::from_secs(3));
+        self.thread.stop(Duration::from_secs(3)).unwrap();
+        self.dir
+    }
+}
+
+fn states(path: &Path) -> Vec<&'static str> {
+    let mut states = Vec::new();
+    JournalReader::open(path)
+        .unwrap()
+        .for_each(&EventFilter::default(), |row| {
+            states.push(row.delivery.as_str());
+            true
+        })
+        .unwrap();
+    states
+}
+
+fn all(n: u64) -> Vec<u64> {
+    (1..=n).collect()
+}
+
+#[test]
+fn every_event_arrives_with_birth_health_and_goodbye() {
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port);
+    let unit = Unit::start(&config(broker.url()));
+    for i in 0..50 {
+        unit.journal.append(crossings(i * 10, 10)).unwrap();
+    }
+    unit.journal.flush().unwrap();
+    unit.wait_delivered();
+    assert_eq!(unit.uplink.figures().delivered, 500);
+    let log = unit.journal.status().log();
+    unit.stop();
+    wait_for("the goodbye", || subscriber.messages().iter().any(|m| m.payload.contains("offline")));
+    assert_eq!(subscriber.seqs(), all(500));
+    let messages = subscriber.messages();
+    let events: Vec<_> = messages.iter().filter(|m| m.topic.contains("/event/")).collect();
+    assert_eq!(events.len(), 500, "each once, nothing went wrong");
+    assert!(events.iter().all(|m| m.topic == "tawny/unit/event/crossing" && !m.retained));
+    let status: Vec<_> = messages.iter().filter(|m| m.topic == "tawny/unit/status").collect();
+    assert_eq!(status.len(), 2);
+    for key in
+        ["\"v\":1", "\"state\":\"online\"", "\"t\":\"", &format!("\"log\":\"{log}\""), "\"boot\":", "\"version\":"]
+    {
+        assert!(status[0].payload.contains(key), "{key} in {}", status[0].payload);
+    }
+    assert!(status[1].payload.contains("\"seq\":500,\"low\":500"), "{}", status[1].payload);
+    assert!(messages.iter().any(|m| m.topic == "tawny/unit/health"));
+    // Retained: who comes later sees them too.
+    let later = Subscriber::start(broker.port);
+    wait_for("retained messages", || later.messages().len() == 2);
+    assert!(later.messages().iter().all(|m| m.retained));
+}
+
+fn broker_is_killed_and_comes_back(lines: &str) -> u64 {
+    const N: u64 = 3000;
+    let mut broker = Broker::with(lines);
+    let subscriber = Subscriber::start(broker.port);
+    let unit = Unit::start(&config(broker.url()));
+    let journal = unit.journal.clone();
+    let feeder = std::thread::spawn(move || {
+        for i in 0..N / 10 {
+            journal.append(crossings(i * 10, 10)).unwrap();
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    });
+    for part in [3, 2] {
+        wait_for("some are delivered", || unit.uplink.figures().delivered > N / 10 / part);
+        broker.kill();
+        std::thread::sleep(Duration::from_millis(100));
+        broker.run();
+        wait_for("the subscriber is back", || subscriber.is_subscribed());
+        wait_for("the unit is back", || unit.uplink.figures().connected);
+    }
+    feeder.join().unwrap();
+    unit.journal.flush().unwrap();
+    unit.wait_delivered();
+    assert_eq!(unit.uplink.figures().connections, 3);
+    let figures = unit.uplink.figures();
+    assert_eq!(figures.delivered + figures.unheard, N, "each acknowledged once");
+    assert_eq!(figures.unheard, 0);
+    wait_for("the subscriber has all", || subscriber.seqs().len() as u64 == N);
+    assert_eq!(subscriber.seqs(), all(N));
+    unit.stop();
+    figures.resent
+}
+
+#[test]
+fn a_broker_that_is_killed_and_forgets_loses_nothing() {
+    broker_is_killed_and_comes_back("allow_anonymous true\nmax_inflight_messages 0\n");
+}
+
+#[test]
+fn a_broker_that_is_killed_and_remembers_loses_nothing() {
+    broker_is_killed_and_comes_back(
+        "allow_anonymous true\npersistence true\npersistence_location {dir}/\n\
+         autosave_on_changes true\nautosave_interval 1\n",
+    );
+}
+
+#[test]
+fn a_wire_that_is_cut_again_and_again_loses_nothing() {
+    // The broker lives on and keeps the session: what was in flight is repeated
+    // under its old packet ids.
+    const N: u64 = 4000;
+    let broker = Broker::with("allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n");
+    let wire = Wire::to(broker.port);
+    let subscriber = Subscriber::start(broker.port);
+    let unit = Unit::start_with(&config(format!("mqtt://127.0.0.1:{}", wire.port)), |journal| {
+        for i in 0..N / 100 {
+            journal.append_and_wait(crossings(i * 100, 100)).unwrap();
+        }
+    });
+    for _ in 0..6 {
+        unit.wait_connected();
+        let before = unit.uplink.figures().delivered;
+        wait_for("something is delivered", || {
+            let figures = unit.uplink.figures();
+            figures.delivered > before || figures.delivered == N
+        });
+        wire.cut();
+        wait_for("the cut is noticed", || !unit.uplink.figures().connected);
+    }
+    unit.wait_delivered();
+    assert_eq!(unit.uplink.figures().delivered, N);
+    assert!(unit.uplink.figures().resent > 0, "some were in flight at one of the cuts");
+    wait_for("the subscriber has all", || subscriber.seqs().len() as u64 == N);
+    assert_eq!(subscriber.seqs(), all(N));
+    assert!(states(&unit.path()).iter().all(|s| *s == "delivered"));
+    unit.stop();
+}
+
+#[test]
+fn the_next_run_sends_what_the_last_one_could_not() {
+    let mut broker = Broker::start();
+    broker.kill();
+    let config = config(broker.url());
+    let unit = Unit::start(&config);
+    unit.journal.append_and_wait(crossings(0, 700)).unwrap();
+    wait_for("the broker is missed", || unit.uplink.figures().failures > 0);
+    assert!(unit.uplink.figures().error.unwrap().contains("nobody listens"));
+    let start = Instant::now();
+    let dir = unit.stop();
+    assert!(start.elapsed() < Duration::from_secs(5));
+    let path = dir.path().join("journal.db");
+    assert_eq!(states(&path), vec!["queued"; 700]);
+
+    broker.run();
+    let subscriber = Subscriber::start(broker.port);
+    let (journal, thread) = Journal::open(JournalOptions::new(&path, "unit"), Beat::unwatched()).unwrap();
+    let setup = UplinkSetup {
+        settings: settings(&config),
+        journal: journal.clone(),
+        announce: false,
+        health: None,
+        beat: Beat::unwatched(),
+    };
+    let uplink = Uplink::start(setup).unwrap();
+    wait_for("all arrive", || subscriber.seqs() == all(701));
+    uplink.stop(Duration::from_secs(3));
+    thread.stop(Duration::from_secs(3)).unwrap();
+    assert!(states(&path).iter().all(|s| *s == "delivered"));
+    assert!(!subscriber.messages().iter().any(|m| m.topic.ends_with("/status")), "not announced");
+}
+
+#[test]
+fn a_stop_under_load_delivers_what_is_committed() {
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port);
+    let unit = Unit::start(&config(broker.url()));
+    unit.wait_connected();
+    for i in 0..100 {
+        unit.journal.append(crossings(i * 10, 10)).unwrap();
+    }
+    let last = unit.journal.flush().unwrap();
+    let start = Instant::now();
+    unit.stop();
+    assert!(start.elapsed() < Duration::from_secs(5));
+    wait_for("the goodbye", || subscriber.messages().iter().any(|m| m.payload.contains("offline")));
+    assert_eq!(subscriber.seqs(), all(last));
+}
+
+#[test]
+fn the_last_will_speaks_for_a_unit_that_cannot() {
+    let broker = Broker::start();
+    let wire = Wire::to(broker.port);
+    let subscriber = Subscriber::start(broker.port);
+    let unit = Unit::start(&config(format!("mqtt://127.0.0.1:{}", wire.port)));
+    wait_for("birth", || subscriber.messages().iter().any(|m| m.payload.contains("online")));
+    wire.cut();
+    let offline = || subscriber.messages().iter().filter(|m| m.payload.contains("offline")).count();
+    wait_for("last will", || offline() == 1);
+    let births = || subscriber.messages().iter().filter(|m| m.payload.contains("online")).count();
+    wait_for("it is back", || births() == 2);
+    unit.stop();
+}
+
+#[test]
+fn events_that_nobody_listens_to_are_unheard() {
+    let broker = Broker::start();
+    let unit = Unit::start(&config(broker.url()));
+    unit.journal.append_and_wait(crossings(0, 30)).unwrap();
+    unit.wait_delivered();
+    assert_eq!((unit.uplink.figures().unheard, unit.uplink.figures().delivered), (30, 0));
+    let dir = unit.stop();
+    assert_eq!(states(&dir.path().join("journal.db")), vec!["unheard"; 30]);
+}
+
+#[test]
+fn an_event_too_large_for_the_broker_is_set_aside_and_the_others_go_on() {
+    let large = || {
+        let why = "x".repeat(3000);
+        draft(5, Body::Storage { phase: Phase::Start, value: None, why })
+    };
+    // Too large for what the broker says, or for what the configuration says.
+    for (lines, max_packet) in [("max_packet_size 2000\n", 1 << 20), ("", 2000)] {
+        let broker = Broker::with(&format!("allow_anonymous true\n{lines}"));
+        let subscriber = Subscriber::start(broker.port);
+        let config = UplinkConfig { max_packet: ByteSize(max_packet), ..config(broker.url()) };
+        let unit = Unit::start(&config);
+        unit.journal.append_and_wait(vec![crossing(1, 1, None), large(), crossing(2, 2, None)]).unwrap();
+        unit.wait_delivered();
+        assert_eq!(unit.uplink.figures().set_aside, 1);
+        let dir = unit.stop();
+        assert_eq!(states(&dir.path().join("journal.db")), ["delivered", "set_aside", "delivered"]);
+        wait_for("the others", || subscriber.seqs() == [1, 3]);
+    }
+}
+
+#[test]
+fn a_refused_login_is_told_in_plain_words_and_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (users, secret) = (dir.path().join("users"), dir.path().join("password"));
+    let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&users).args(["unit", "right"]).status();
+    assert!(made.unwrap().success());
+    let broker = Broker::with(&format!("allow_anonymous false\npassword_file {}\n", users.display()));
+    std::fs::write(&secret, "wrong\n").unwrap();
+    let with_login = |user: &str| UplinkConfig {
+        username: Some(user.to_owned()),
+        password_file: Some(secret.clone()),
+        ..config(broker.url())
+    };
+    let message = probe(&settings(&with_login("unit"))).unwrap_err().to_string();
+    assert!(message.contains("refuses the login") && message.contains(&broker.url()), "{message}");
+    assert!(!message.contains("wrong"), "{message}");
+    let unit = Unit::start(&with_login("unit"));
+    unit.journal.append_and_wait(crossings(0, 3)).unwrap();
+    wait_for("two attempts", || unit.uplink.figures().failures >= 2);
+    assert!(unit.uplink.figures().error.unwrap().contains("refuses the login"));
+    assert!(!unit.uplink.is_finished());
+    let dir = unit.stop();
+    assert_eq!(states(&dir.path().join("journal.db")), vec!["queued"; 3]);
+
+    std::fs::write(&secret, "right\n").unwrap();
+    let report = probe(&settings(&with_login("unit"))).unwrap();
+    assert!(!report.tls);
+}
+
+#[test]
+fn a_broker_that_forbids_writing_gets_its_events_once_it_allows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let acl = dir.path().join("acl");
+    std::fs::write(&acl, "topic read tawny/#\ntopic write tawny/unit/status\n").unwrap();
+    let mut broker = Broker::with(&format!("allow_anonymous true\nacl_file {}\n", acl.display()));
+    let unit = Unit::start(&config(broker.url()));
+    unit.journal.append_and_wait(crossings(0, 20)).unwrap();
+    wait_for("a refusal", || unit.uplink.figures().refused > 0);
+    assert!(unit.uplink.figures().error.unwrap().contains("may not write"));
+    assert_eq!(unit.journal.figures().queued, 20);
+    broker.kill();
+    std::fs::write(&acl, "topic readwrite tawny/#\n").unwrap();
+    broker.run();
+    let subscriber = Subscriber::start(broker.port);
+    wait_for("all arrive", || subscriber.seqs() == all(20));
+    unit.wait_delivered();
+    unit.stop();
+}
+
+/// A certificate authority and a broker certificate for `localhost`, by openssl.
+fn certificates(dir: &Path) {
+    let script = r#"
+        set -e
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca \
+            -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
+        for name in broker:localhost other:elsewhere.example client:unit; do
+            file=${name%%:*}; host=${name#*:}
+            openssl req -newkey rsa:2048 -nodes -keyout $file.key -out $file.csr -subj /CN=$host
+            printf 'subjectAltName=DNS:%s\nbasicConstraints=CA:FALSE\n' $host > $file.ext
+            openssl x509 -req -in $file.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $file.pem \
+                -days 2 -extfile $file.ext
+        done
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout wrong.key -out wrong.pem -days 2 -subj /CN=wrong
+    "#;
+    let output = Command::new("sh").args(["-c", script]).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn tls_is_verified_both_ways() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    let file = |name: &str| dir.path().join(name);
+    let tls = |name: &str, more: &str| {
+        let at = |suffix: &str| file(&format!("{name}.{suffix}")).display().to_string();
+        let (ca, cert, key) = (file("ca.pem").display().to_string(), at("pem"), at("key"));
+        format!("allow_anonymous true\ncafile {ca}\ncertfile {cert}\nkeyfile {key}\n{more}")
+    };
+    let broker = Broker::with(&tls("broker", "require_certificate true\n"));
+    let url = format!("mqtts://localhost:{}", broker.port);
+    let right = UplinkConfig {
+        ca_file: Some(file("ca.pem")),
+        client_cert_file: Some(file("client.pem")),
+        client_key_file: Some(file("client.key")),
+        ..config(url.clone())
+    };
+    let unit = Unit::start(&right);
+    unit.journal.append_and_wait(crossings(0, 5)).unwrap();
+    unit.wait_delivered();
+    unit.stop();
+    assert!(probe(&settings(&right)).unwrap().tls);
+
+    let told = |config: &UplinkConfig| probe(&settings(config)).unwrap_err().to_string();
+    let wrong_ca = UplinkConfig { ca_file: Some(file("wrong.pem")), ..right.clone() };
+    assert!(told(&wrong_ca).contains("not trusted"), "{}", told(&wrong_ca));
+    let anonymous = UplinkConfig { client_cert_file: None, client_key_file: None, ..right.clone() };
+    assert!(!told(&anonymous).is_empty());
+    let plain = Broker::start();
+    let no_tls = UplinkConfig { broker: Some(format!("mqtts://localhost:{}", plain.port)), ..right.clone() };
+    assert!(!told(&no_tls).is_empty());
+    let other = Broker::with(&tls("other", ""));
+    let other_name = UplinkConfig { broker: Some(format!("mqtts://localhost:{}", other.port)), ..right };
+    assert!(told(&other_name).contains("another name"), "{}", told(&other_name));
+}
+
+#[test]
+fn a_probe_says_what_is_wrong() {
+    let told = |url: String| probe(&settings(&config(url))).unwrap_err().to_string();
+    let message = told(format!("mqtt://127.0.0.1:{}", free_port()));
+    assert!(message.contains("nobody listens"), "{message}");
+    let message = told("mqtt://no-such-host.invalid".into());
+    assert!(message.contains("cannot be resolved"), "{message}");
+    // Something else listens there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        use std::io::Write;
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut stream = stream;
+            let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let message = told(format!("mqtt://127.0.0.1:{port}"));
+    assert!(message.contains("not as an MQTT"), "{message}");
+}
+
+#[test]
+fn ipv6_brokers_are_reached() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return; // no IPv6 on this machine
+    }
+    let port = free_port();
+    let broker = Broker::with(&format!("allow_anonymous true\nlistener {port} ::1\nallow_anonymous true\n"));
+    wait_for("IPv6", || std::net::TcpStream::connect(("::1", port)).is_ok());
+    assert!(probe(&settings(&config(format!("mqtt://[::1]:{port}")))).is_ok());
+    drop(broker);
+}
