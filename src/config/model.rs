@@ -3,7 +3,7 @@
 //!
 //! This file is the single description of the file format. The JSON Schema is
 //! derived from it, and from the schema come the check of a user's file
-//! ([`super::shape`]), the reference page and the test of `config/tawny.toml`.
+//! (`shape.rs`), the reference page and the test of `config/tawny.toml`.
 //! So a new key needs no more than a field with a doc comment, a default, and
 //! the limits of its value in attributes:
 //!
@@ -13,7 +13,7 @@
 //! - paths: `#[schemars(extend("x-kind" = "path"))]`
 //! - a key without a default: `#[schemars(example = &"what it may look like")]`
 //!
-//! Rules that concern several keys at once are in [`super::rules`]; relative
+//! Rules that concern several keys at once are in `rules.rs`; relative
 //! paths are resolved in [`Config::resolve_paths`].
 
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use super::human::{ByteSize, HumanDuration};
 use super::source::Source;
 use crate::domain::{Group, Point};
 
-/// What a name may look like; see [`super::shape`].
+/// What a name may look like; checked in `shape`.
 pub(super) const NAME: &str = "^[A-Za-z0-9_.-]{1,32}$";
 /// What the first parts of a topic may look like.
 pub(super) const TOPIC: &str = "^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$";
