@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tawny::commands::{CommandError, config, replay};
+use tawny::commands::{CommandError, WithConfig, config, detect, replay};
 use tracing_subscriber::EnvFilter;
 
 /// Finds out who crossed, which way and when: an edge video-analytics daemon
@@ -34,6 +34,17 @@ Environment:
 #[derive(Subcommand)]
 enum Command {
     Replay(replay::ReplayArgs),
+    /// Finds vehicles, people and animals in still pictures
+    ///
+    /// Prints one JSON line for each picture: its size, and for each object class,
+    /// group, confidence and box [x, y, width, height] in pixels of the upright
+    /// picture; or "error" for a picture that cannot be read, with exit code 1 in
+    /// the end.
+    ///
+    /// Example: tawny detect --annotate /tmp/boxes ~/trailcam/2026-05/
+    #[command(verbatim_doc_comment)]
+    Detect(WithConfig<detect::DetectArgs>),
+    /// Shows what can be configured, and what is
     Config(config::ConfigArgs),
 }
 
@@ -41,6 +52,7 @@ impl Command {
     fn run(&self) -> Result<(), CommandError> {
         match self {
             Command::Replay(args) => replay::run(args),
+            Command::Detect(command) => detect::run(&command.file.load()?.config, &command.args),
             Command::Config(args) => config::run(args),
         }
     }

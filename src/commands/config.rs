@@ -11,7 +11,7 @@ use crate::config;
 /// The file that `tawny config defaults` prints: every key, commented.
 pub const DEFAULTS: &str = include_str!("../../config/tawny.toml");
 
-/// Shows what can be configured, and what is.
+/// What `tawny config` may be asked.
 #[derive(Debug, Args)]
 pub struct ConfigArgs {
     #[command(subcommand)]

@@ -33,6 +33,17 @@ impl ConfigFile {
     }
 }
 
+/// A command's own arguments and `--config`.
+#[derive(Debug, Clone, Args)]
+pub struct WithConfig<A: Args> {
+    /// Which configuration file.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The command's own.
+    #[command(flatten)]
+    pub args: A,
+}
+
 /// Why a command ended without doing all it was asked to.
 #[derive(Debug)]
 pub enum CommandError {

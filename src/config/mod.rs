@@ -1,9 +1,9 @@
 //! The configuration: one TOML file, strict, every key with a default.
 //!
-//! [`model`] describes the keys; from it the JSON Schema is derived
-//! ([`schema()`]), and by the schema a file is checked ([`shape`]) before its
-//! values are read and the rules between them checked ([`rules`]). All that is
-//! wrong is told at once, each with its line ([`problem`]).
+//! `model` describes the keys; from it the JSON Schema is derived
+//! ([`schema()`]), and by the schema a file is checked (`shape`) before its
+//! values are read and the rules between them checked (`rules`). All that is
+//! wrong is told at once, each with its line (`problem`).
 
 mod broker;
 mod human;
@@ -25,4 +25,5 @@ pub use model::{
 };
 pub use problem::ConfigError;
 pub use schema::schema;
+pub use secrets::masked;
 pub use source::{CommandSource, Source, SourceKind};

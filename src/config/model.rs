@@ -3,15 +3,17 @@
 //!
 //! This file is the single description of the file format. The JSON Schema is
 //! derived from it, and from the schema come the check of a user's file
-//! ([`super::shape`]), the reference page and the test of `config/tawny.toml`.
+//! (`shape.rs`), the reference page and the test of `config/tawny.toml`.
 //! So a new key needs no more than a field with a doc comment, a default, and
 //! the limits of its value in attributes:
 //!
 //! - numbers: `#[schemars(range(min = 1, max = 64))]`
 //! - durations and sizes: `#[schemars(extend("x-min" = "1s", "x-max" = "1d"))]`
 //! - names: `#[schemars(extend("x-kind" = "name", "pattern" = NAME))]`
+//! - paths: `#[schemars(extend("x-kind" = "path"))]`
+//! - a key without a default: `#[schemars(example = &"what it may look like")]`
 //!
-//! Rules that concern several keys at once are in [`super::rules`]; relative
+//! Rules that concern several keys at once are in `rules.rs`; relative
 //! paths are resolved in [`Config::resolve_paths`].
 
 use std::path::{Path, PathBuf};
@@ -23,7 +25,7 @@ use super::human::{ByteSize, HumanDuration};
 use super::source::Source;
 use crate::domain::{Group, Point};
 
-/// What a name may look like; see [`super::shape`].
+/// What a name may look like; checked in `shape`.
 pub(super) const NAME: &str = "^[A-Za-z0-9_.-]{1,32}$";
 /// What the first parts of a topic may look like.
 pub(super) const TOPIC: &str = "^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$";
@@ -34,7 +36,8 @@ pub(super) const TOPIC: &str = "^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$";
 pub struct Config {
     /// Who this unit is.
     pub unit: UnitConfig,
-    /// The cameras; the first one's settings also serve `replay`.
+    /// A camera, what it looks at and what is watched there. Repeat this section
+    /// for each camera; the first one's settings also serve `replay`.
     pub camera: Vec<CameraConfig>,
     /// When the picture counts as moving.
     pub motion: MotionConfig,
@@ -79,12 +82,11 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UnitConfig {
-    /// Name of this unit in topics and events: letters, digits, '-', '_' and
-    /// '.', at most 32 characters.
+    /// Name of this unit in topics and events; give each unit its own.
     #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub id: String,
-    /// First part of every MQTT topic: names as above, several of them joined
-    /// by '/' if need be, at most 64 characters.
+    /// First part of every MQTT topic: `<prefix>/<id>/event/crossing` and so on.
+    /// May have several levels, joined by '/'.
     #[schemars(length(max = 64), extend("x-kind" = "topic", "pattern" = TOPIC))]
     pub prefix: String,
 }
@@ -99,10 +101,16 @@ impl Default for UnitConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CameraConfig {
-    /// Name in events: letters, digits, '-', '_' and '.', at most 32 characters.
+    /// Name of the camera in events; each camera needs its own.
     #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub name: String,
-    /// Where the pictures come from; needed by `run`, `check` and `aim`.
+    /// Where the pictures come from; needed by `run`, `check` and `aim`. A
+    /// network camera ("rtsp://user:password@192.168.1.20/stream1", or rtsps://),
+    /// a local one ("/dev/video0"), a video file ("clip.mp4"; relative paths
+    /// start at this file's folder), or a program that writes video to its
+    /// standard output, given as a list of its arguments, never through a shell:
+    /// { command = ["rpicam-vid", "-t", "0", "--inline", "-o", "-"], format = "h264" }
+    #[schemars(example = "clip.mp4")]
     pub source: Option<Source>,
     /// Video files only: play at the speed of the recording, not as fast as
     /// possible.
@@ -112,9 +120,10 @@ pub struct CameraConfig {
     #[serde(rename = "loop")]
     #[schemars(extend("x-default" = false))]
     pub looped: Option<bool>,
-    /// Lines to watch.
+    /// A line to watch: whoever passes it is reported with the direction. Repeat
+    /// this section for each line.
     pub tripwire: Vec<TripwireConfig>,
-    /// Areas to watch or to ignore.
+    /// An area to watch or to ignore. Repeat this section for each area.
     pub zone: Vec<ZoneConfig>,
 }
 
@@ -147,17 +156,22 @@ impl CameraConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TripwireConfig {
-    /// Name in events.
+    /// Name of the tripwire in events; each line of a camera needs its own.
+    #[schemars(example = &"line")]
     #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub name: String,
-    /// One end, in fractions of the picture.
+    /// One end, as fractions of the picture: [0, 0] is its top left corner,
+    /// [1, 1] its bottom right one.
+    #[schemars(example = [0.0, 0.6])]
     #[schemars(inner(range(min = 0.0, max = 1.0)))]
     pub from: Point,
-    /// The other end.
+    /// The other end. Only the part between the ends counts, not its extension.
+    #[schemars(example = [1.0, 0.6])]
     #[schemars(inner(range(min = 0.0, max = 1.0)))]
     pub to: Point,
     /// Name of the direction from the left of the line to its right, as seen
-    /// standing at `from` and looking to `to` on the screen.
+    /// standing at `from` and looking to `to` on the screen. For a line from the
+    /// left edge to the right one this is downwards.
     #[serde(default = "forward")]
     #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub forward: String,
@@ -165,10 +179,10 @@ pub struct TripwireConfig {
     #[serde(default = "backward")]
     #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub backward: String,
-    /// The point of the object's box that has to pass.
+    /// The point of the object's box that has to pass the line.
     #[serde(default)]
     pub anchor: Anchor,
-    /// Which objects count; all by default.
+    /// Which objects count.
     #[serde(default = "all_groups")]
     #[schemars(length(min = 1))]
     pub groups: Vec<Group>,
@@ -201,13 +215,16 @@ pub enum Anchor {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneConfig {
-    /// Name of the zone.
+    /// Name of the zone; each zone of a camera needs its own.
+    #[schemars(example = &"sky")]
     #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub name: String,
-    /// At least three corners, in fractions of the picture.
+    /// Its corners in order, as fractions of the picture; at least three.
+    #[schemars(example = [[0.0, 0.0], [1.0, 0.0], [1.0, 0.3], [0.0, 0.3]])]
     #[schemars(length(min = 3), inner(inner(range(min = 0.0, max = 1.0))))]
     pub polygon: Vec<Point>,
     /// What the zone does.
+    #[schemars(example = &"exclude")]
     pub mode: ZoneMode,
 }
 
@@ -225,7 +242,7 @@ pub enum ZoneMode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MotionConfig {
-    /// Smallest moving area that counts, as a fraction of the picture.
+    /// Smallest moving area that counts, as a fraction of the picture's area.
     #[schemars(range(min = 0.00001, max = 0.5))]
     pub min_area: f32,
 }
@@ -240,17 +257,23 @@ impl Default for MotionConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectorConfig {
-    /// An ONNX model; the built-in NanoDet if absent.
+    /// An ONNX model to use instead of the built-in NanoDet.
+    #[schemars(example = "detector.onnx")]
+    #[schemars(extend("x-kind" = "path"))]
     pub model: Option<PathBuf>,
-    /// ONNX Runtime's shared library; searched for if absent.
+    /// ONNX Runtime's shared library; Tawny searches for it unless it is named
+    /// here.
+    #[schemars(example = "/usr/local/lib/libonnxruntime.so")]
+    #[schemars(extend("x-kind" = "path"))]
     pub runtime: Option<PathBuf>,
-    /// Inference threads; 0 means one for each core but one, at least one.
+    /// Threads that the detector computes with; 0 means one for each core but
+    /// one, at least one.
     #[schemars(range(max = 64))]
     pub threads: u16,
-    /// Looks per second while something moves or is being followed.
+    /// Looks per second at most while something moves or is being followed.
     #[schemars(range(min = 0.1, max = 60.0))]
     pub active_rate: f32,
-    /// Time between looks while nothing moves.
+    /// Time between looks while nothing moves, for what the motion model misses.
     #[schemars(extend("x-min" = "100ms", "x-max" = "1h"))]
     pub idle_interval: HumanDuration,
 }
@@ -274,10 +297,12 @@ pub struct TrackingConfig {
     /// Confidence that an object must reach in at least one look.
     #[schemars(range(min = 0.01, max = 0.99))]
     pub sure_confidence: f32,
-    /// Confidence from which a detection may begin a track.
+    /// Confidence from which a detection may begin a track; not above
+    /// `sure_confidence`.
     #[schemars(range(min = 0.01, max = 0.99))]
     pub confidence: f32,
-    /// Confidence from which a detection may continue one.
+    /// Confidence from which a detection may continue a track; not above
+    /// `confidence`.
     #[schemars(range(min = 0.01, max = 0.99))]
     pub low_confidence: f32,
     /// How long an object may be hidden before it is given up.
@@ -320,7 +345,9 @@ impl Default for SceneConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JournalConfig {
-    /// The database file; made if absent, together with its folder.
+    /// The database file; made if absent, together with its folder. A relative
+    /// path starts at this file's folder, as everywhere here.
+    #[schemars(extend("x-kind" = "path"))]
     pub path: PathBuf,
 }
 
@@ -334,23 +361,37 @@ impl Default for JournalConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UplinkConfig {
-    /// `mqtt://host[:1883]` or `mqtts://host[:8883]`; absent: events stay in
-    /// the journal.
+    /// The MQTT 5 broker: "mqtts://host" (encrypted, port 8883) or "mqtt://host"
+    /// (port 1883), with ":port" for another port. Without a broker nothing is
+    /// sent; events stay in the journal.
+    #[schemars(example = "mqtts://broker.example.org")]
     pub broker: Option<String>,
     /// Login name, if the broker wants one.
+    #[schemars(example = &"unit")]
     pub username: Option<String>,
-    /// File that holds the password, alone on its first line.
+    /// File that holds the password, alone on its first line. With systemd's
+    /// LoadCredential= it is /run/credentials/tawny.service/NAME.
+    #[schemars(example = "mqtt-password")]
+    #[schemars(extend("x-kind" = "path"))]
     pub password_file: Option<PathBuf>,
-    /// PEM file with the authorities to trust; the system's if absent.
+    /// PEM file with the certificate authorities to trust instead of the
+    /// system's.
+    #[schemars(example = "ca.pem")]
+    #[schemars(extend("x-kind" = "path"))]
     pub ca_file: Option<PathBuf>,
-    /// PEM file with the unit's own certificate chain.
+    /// PEM file with the unit's own certificate chain, if the broker asks for
+    /// one; needs `client_key_file`.
+    #[schemars(example = "unit.pem")]
+    #[schemars(extend("x-kind" = "path"))]
     pub client_cert_file: Option<PathBuf>,
     /// PEM file with the key of that certificate.
+    #[schemars(example = "unit.key")]
+    #[schemars(extend("x-kind" = "path"))]
     pub client_key_file: Option<PathBuf>,
-    /// Interval of MQTT keep-alive packets.
+    /// Longest silence on the connection before a keep-alive packet is sent.
     #[schemars(extend("x-min" = "5s", "x-max" = "12h"))]
     pub keep_alive: HumanDuration,
-    /// Events sent but not yet acknowledged, at most.
+    /// Events that may be under way, sent but not yet acknowledged.
     #[schemars(range(min = 1, max = 4096))]
     pub window: u16,
     /// Largest MQTT packet in either direction.
@@ -378,7 +419,7 @@ impl Default for UplinkConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthConfig {
-    /// Time between health messages.
+    /// Time between two health messages.
     #[schemars(extend("x-min" = "1s", "x-max" = "1d"))]
     pub interval: HumanDuration,
 }

@@ -1,7 +1,7 @@
 //! The JSON Schema of the configuration file, derived from the model.
 //!
 //! Beside JSON Schema's own keywords it carries a few of Tawny's, which
-//! editors ignore: `x-kind` ("name", "topic", "format", "duration", "size")
+//! editors ignore: `x-kind` ("name", "topic", "format", "path", "duration", "size")
 //! says how to read a string; `x-min` and `x-max` are the limits of durations
 //! and sizes; `x-default` is the default of a key that may be absent.
 

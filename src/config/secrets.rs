@@ -9,8 +9,9 @@ pub(super) const MASK: &str = "***";
 /// Names after which, with `=` or `:` between, a secret follows.
 const SECRET_NAMES: [&str; 9] = ["password", "passwd", "passphrase", "pass", "pwd", "pw", "secret", "token", "key"];
 
-/// `text` with everything that looks like a secret replaced by `***`.
-pub(super) fn masked(text: &str) -> Cow<'_, str> {
+/// `text` (one line or one value) as logs and screens may show it: everything
+/// that looks like a password replaced by `***`.
+pub fn masked(text: &str) -> Cow<'_, str> {
     let ranges = ranges(text);
     if ranges.is_empty() {
         return Cow::Borrowed(text);

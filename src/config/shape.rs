@@ -64,7 +64,7 @@ impl Walk<'_> {
             match keys.get(name) {
                 Some(schema) => self.value(schema, value, &Place::Key { key: name, in_list: false, parent: place }),
                 None => {
-                    let hint = self.hint(name, keys, place);
+                    let hint = self.hint(name, keys);
                     self.report(key.span(), format!("unknown key {} {}{hint}", quoted(name), place.describe()));
                 }
             }
@@ -78,19 +78,18 @@ impl Walk<'_> {
     }
 
     /// What may have been meant by an unknown key.
-    fn hint(&self, name: &str, keys: &serde_json::Map<String, Value>, place: &Place<'_>) -> String {
+    fn hint(&self, name: &str, keys: &serde_json::Map<String, Value>) -> String {
+        let mut owners = Vec::new();
+        find_owners(self.root, name, &Place::Top, &mut owners);
+        if let Some((last, rest)) = owners.split_last() {
+            let rest: Vec<String> = rest.iter().map(|owner| format!("{owner} or ")).collect();
+            return format!("; it belongs {}{last}", rest.concat());
+        }
         if let Some(near) = nearest(name, keys.keys().map(String::as_str)) {
             return format!("; did you mean '{near}'?");
         }
-        let mut owners = Vec::new();
-        find_owners(self.root, name, &Place::Top, &mut owners);
-        match owners.as_slice() {
-            [owner] if *owner != place.describe() => format!("; it belongs {owner}"),
-            _ => {
-                let known: Vec<String> = keys.keys().map(|key| format!("'{key}'")).collect();
-                format!("; known are {}", known.join(", "))
-            }
-        }
+        let known: Vec<String> = keys.keys().map(|key| format!("'{key}'")).collect();
+        format!("; known are {}", known.join(", "))
     }
 
     fn value(&mut self, schema: &Value, value: &Spanned<DeValue<'_>>, place: &Place<'_>) {

@@ -100,7 +100,7 @@ impl Source {
             Source::Location(text) if text.is_empty() => Some("this source is empty".into()),
             Source::Location(text) if text.contains('\0') => Some("a source cannot contain NUL".into()),
             Source::Location(text) => match scheme(text)? {
-                (name, rest) if ["rtsp", "rtsps"].contains(&name) => {
+                (name, rest) if ["rtsp", "rtsps"].iter().any(|known| name.eq_ignore_ascii_case(known)) => {
                     let address = rest.split(['/', '?']).next().unwrap_or("");
                     let host = address.rsplit('@').next().unwrap_or("");
                     (host.is_empty() || host.starts_with(':'))
@@ -151,7 +151,7 @@ mod tests {
         for bad in ["", "rtsp://", "rtsp:///stream", "rtsp://user:pw@/stream", "http://cam/video", "a\0b"] {
             assert!(Source::Location(bad.into()).problem().is_some(), "{bad:?}");
         }
-        for good in ["rtsp://cam", "rtsps://u:p@cam:554/a?b=c", "/dev/video0", "clip.mp4", "a: //b.mp4"] {
+        for good in ["rtsp://cam", "rtsps://u:p@cam:554/a?b=c", "RTSP://cam", "/dev/video0", "clip.mp4", "a: //b.mp4"] {
             assert_eq!(Source::Location(good.into()).problem(), None, "{good:?}");
         }
         let command = |argv: &[&str]| {
