@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tawny::commands::{CommandError, WithConfig, config, detect, replay};
+use tawny::commands::{CommandError, WithConfig, config, detect, replay, run};
 use tracing_subscriber::EnvFilter;
 
 /// Finds out who crossed, which way and when: an edge video-analytics daemon
@@ -33,6 +33,7 @@ Environment:
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::RunArgs),
     Replay(replay::ReplayArgs),
     /// Finds vehicles, people and animals in still pictures
     ///
@@ -51,6 +52,7 @@ enum Command {
 impl Command {
     fn run(&self) -> Result<(), CommandError> {
         match self {
+            Command::Run(args) => run::run(args),
             Command::Replay(args) => replay::run(args),
             Command::Detect(command) => detect::run(&command.file.load()?.config, &command.args),
             Command::Config(args) => config::run(args),

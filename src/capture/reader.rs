@@ -1,8 +1,8 @@
 //! A live source on a thread of its own: reads packets into a bounded queue,
 //! brings a lost camera back, plays files at their own speed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
@@ -12,6 +12,7 @@ use super::error::CaptureError;
 use super::input::{StreamInfo, VideoInput};
 use super::interrupt::Interrupt;
 use super::timeline::TimeBase;
+use crate::clock::Beat;
 use crate::config::{Source, SourceKind};
 use crate::domain::{Backoff, Mono, jitter};
 
@@ -19,6 +20,9 @@ use crate::domain::{Backoff, Mono, jitter};
 const QUEUE_PACKETS: usize = 256;
 /// First and longest pause before a lost camera is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// libav is called back after twenty seconds; if it has not come back by then,
+/// it never will.
+const STUCK_AFTER: Duration = Duration::from_secs(40);
 /// A connection that held this long was a good one.
 const GOOD_CONNECTION: Duration = Duration::from_secs(10);
 
@@ -64,15 +68,13 @@ impl ReaderSettings {
     }
 }
 
-/// The thread's handle.
+/// The thread's handle; the thread ends soon after [`Reader::stop`].
 pub struct Reader {
     /// What it says, in order.
     pub messages: Receiver<Message>,
     /// Packets thrown away because the queue was full.
     pub dropped: Arc<AtomicU64>,
     interrupt: Interrupt,
-    thread: Option<std::thread::JoinHandle<()>>,
-    done: mpsc::Receiver<()>,
 }
 
 impl Reader {
@@ -80,23 +82,22 @@ impl Reader {
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub fn start(name: &str, settings: ReaderSettings, now: fn() -> Mono) -> std::io::Result<Reader> {
+    pub fn start(name: &str, settings: ReaderSettings, now: fn() -> Mono, beat: Beat) -> std::io::Result<Reader> {
         let (sender, messages) = crossbeam_channel::bounded(QUEUE_PACKETS);
         let interrupt = Interrupt::default();
         let dropped = Arc::new(AtomicU64::new(0));
-        let (finished, done) = mpsc::channel();
         let mut reading = Reading {
             queue: Queue { sender, interrupt: interrupt.clone(), dropped: dropped.clone(), skipping: false },
             settings,
             interrupt: interrupt.clone(),
             now,
+            beat,
         };
-        let thread = std::thread::Builder::new().name(format!("capture {name}")).spawn(move || {
+        std::thread::Builder::new().name(format!("capture {name}")).spawn(move || {
             reading.run();
-            // Nobody listens when the handle has gone.
-            let _ = finished.send(());
+            reading.beat.finished();
         })?;
-        Ok(Reader { messages, dropped, interrupt, thread: Some(thread), done })
+        Ok(Reader { messages, dropped, interrupt })
     }
 
     /// Asks the thread to end, at once and without waiting.
@@ -104,16 +105,9 @@ impl Reader {
         self.interrupt.stop();
     }
 
-    /// Waits until it has ended; false if it has not within `limit` (stuck
-    /// inside libav: it is left behind).
-    pub fn join(mut self, limit: Duration) -> bool {
-        self.stop();
-        let ended = self.done.recv_timeout(limit).is_ok();
-        if ended && let Some(thread) = self.thread.take() {
-            // A panic there has already been reported by its own hook.
-            let _ = thread.join();
-        }
-        ended
+    /// Whether it was asked to end.
+    pub fn stopping(&self) -> bool {
+        self.interrupt.stopped()
     }
 }
 
@@ -122,6 +116,7 @@ struct Reading {
     settings: ReaderSettings,
     interrupt: Interrupt,
     now: fn() -> Mono,
+    beat: Beat,
 }
 
 impl Reading {
@@ -144,6 +139,7 @@ impl Reading {
             if began.elapsed() > GOOD_CONNECTION {
                 backoff.reset();
             }
+            self.beat.waiting();
             if !self.queue.send(Message::Lost { why }) || !self.interrupt.sleep(backoff.next(jitter())) {
                 return;
             }
@@ -152,6 +148,7 @@ impl Reading {
 
     /// From opening to the end of the stream.
     fn one_connection(&mut self) -> Result<(), CaptureError> {
+        self.beat.working(STUCK_AFTER);
         let mut input = VideoInput::open(&self.settings.source, &self.interrupt)?;
         let info = input.info().clone();
         let time_base = TimeBase { numerator: info.time_base.numerator(), denominator: info.time_base.denominator() };
@@ -163,9 +160,11 @@ impl Reading {
         }
         loop {
             let mut packet = ffmpeg::Packet::empty();
+            self.beat.working(STUCK_AFTER);
             if !input.read(&mut packet)? {
                 return Ok(());
             }
+            self.beat.waiting();
             if let Some(pace) = &mut pace {
                 let due = packet.dts().or(packet.pts()).map(|stamp| pace.pause(time_base.micros(stamp)));
                 if !self.interrupt.sleep(due.unwrap_or(Duration::ZERO)) {

@@ -5,6 +5,7 @@ pub mod config;
 pub mod detect;
 pub mod events;
 pub mod replay;
+pub mod run;
 
 use std::fmt;
 use std::io;

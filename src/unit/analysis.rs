@@ -138,6 +138,11 @@ impl Analysis {
         }
     }
 
+    /// Time passes without frames.
+    pub fn tick(&mut self, at: Mono, out: &mut Vec<Happening>) {
+        self.rules.tick(at, out);
+    }
+
     /// The recording or the daemon ends: everything open is closed, and the
     /// next frame begins anew.
     pub fn finish(&mut self, why: SightingEnd, ids: Ids<'_>, out: &mut Vec<Happening>) {

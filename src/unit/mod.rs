@@ -2,11 +2,15 @@
 //! the configuration, makes the threads and joins them with channels.
 
 mod analysis;
+mod coverage;
+mod daemon;
 mod ids;
 mod recording;
 mod report;
+mod vision;
 
 pub use analysis::{Analysis, AnalysisCounts, AnalysisError, SharedDetector};
+pub use daemon::{RunError, run};
 pub use ids::IdMaker;
 pub use recording::{Player, RecordingCounts, RecordingError};
 pub use report::Reporter;

@@ -1,0 +1,244 @@
+//! `tawny run`: all threads and channels, in the order in which they start and
+//! stop.
+//!
+//! Start: journal, detector, uplink, cameras; then systemd is told. Stop
+//! (SIGTERM, SIGINT, or all files played): cameras, open sightings, commit,
+//! delivery for up to three seconds, journal. A thread that panics stops the
+//! rest in the same order with exit code 1, so that a supervisor starts a
+//! whole daemon again instead of living with half of one.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use sd_notify::NotifyState;
+
+use super::analysis::{Analysis, SharedDetector};
+use super::report::Reporter;
+use super::vision::{EndNotice, Ended, Vision};
+use crate::capture::{Reader, ReaderSettings};
+use crate::clock::{Clock, Heartbeats, SystemClock, boot_time_now};
+use crate::config::{CameraConfig, Config, SourceKind};
+use crate::detect::{DetectError, Detector};
+use crate::health::{CameraStats, HealthReport, Inputs, Probes};
+use crate::journal::{Journal, JournalError, JournalHandle, JournalOptions, JournalThread};
+use crate::uplink::{HealthFeed, LinkSettings, Uplink, UplinkError, UplinkHandle, UplinkSetup, UplinkStatus};
+
+/// How long stopping takes at most, all together under five seconds: the
+/// cameras, the delivery of what is undelivered, the last commit.
+const CAMERAS_STOP: Duration = Duration::from_millis(900);
+const UPLINK_STOP: Duration = Duration::from_secs(3);
+const JOURNAL_STOP: Duration = Duration::from_millis(700);
+/// How often the threads' heartbeats are looked at without a watchdog.
+const LOOK_AFTER: Duration = Duration::from_secs(10);
+
+/// Why the daemon did not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// No detector.
+    #[error(transparent)]
+    Detector(#[from] DetectError),
+    /// The uplink's settings are wrong.
+    #[error(transparent)]
+    Uplink(#[from] UplinkError),
+    /// The system gives no thread or no signal handler.
+    #[error("the system refuses a thread or a signal handler: {0}")]
+    System(#[from] std::io::Error),
+    /// A thread ended by a defect; everything else was stopped in order.
+    #[error("a part of the daemon failed; everything committed is safe, start it again")]
+    Defect,
+}
+
+/// Runs until a signal comes or all files are played.
+///
+/// # Errors
+/// See [`RunError`].
+pub fn run(config: &Config) -> Result<(), RunError> {
+    let signals = signals()?;
+    let beats = Heartbeats::new();
+    let options = JournalOptions::new(config.journal.path.clone(), &config.unit.id);
+    let (journal, journal_thread) = Journal::open(options, beats.register("journal"))?;
+    let detector = Detector::open(&config.detector)?;
+    let stats: Vec<(String, Arc<CameraStats>)> =
+        config.camera.iter().map(|c| (c.name.clone(), Arc::default())).collect();
+    let uplink = start_uplink(config, &journal, &stats, &beats)?;
+    let cameras = start_cameras(config, detector, &journal, &stats, &beats)?;
+    tracing::info!(
+        "watching {} camera(s), journal {}, {}",
+        config.camera.len(),
+        config.journal.path.display(),
+        config.uplink.broker.as_deref().map_or("no broker".to_owned(), |b| format!("broker {b}")),
+    );
+    notify(&[NotifyState::Ready]);
+    let outcome = look_after(&signals, &cameras, &beats);
+    notify(&[NotifyState::Stopping]);
+    stop(cameras, uplink, journal_thread)?;
+    outcome
+}
+
+/// SIGTERM and SIGINT as messages.
+fn signals() -> std::io::Result<Receiver<()>> {
+    let (sender, receiver) = crossbeam_channel::bounded(2);
+    let mut signals = signal_hook::iterator::Signals::new([
+        signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGHUP,
+    ])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for _ in signals.forever() {
+            // Full: it is stopping already.
+            let _ = sender.try_send(());
+        }
+    })?;
+    Ok(receiver)
+}
+
+fn start_uplink(
+    config: &Config,
+    journal: &JournalHandle,
+    stats: &[(String, Arc<CameraStats>)],
+    beats: &Heartbeats,
+) -> Result<Option<UplinkHandle>, RunError> {
+    if config.uplink.broker.is_none() {
+        return Ok(None);
+    }
+    let status: Arc<OnceLock<Arc<UplinkStatus>>> = Arc::default();
+    let (probes, clock) = (Mutex::new(Probes::new(&config.journal.path)), SystemClock::new());
+    let (feed_status, feed_journal, feed_stats) = (Arc::clone(&status), journal.clone(), stats.to_vec());
+    let render = move || {
+        let now = boot_time_now();
+        let inputs = Inputs {
+            clock: clock.read(),
+            machine: probes.lock().unwrap_or_else(PoisonError::into_inner).read(),
+            journal: feed_journal.figures(),
+            uplink: feed_status.get().map(|s| s.figures()),
+            cameras: feed_stats.iter().map(|(name, s)| s.figures(name, now)).collect(),
+        };
+        HealthReport::new(inputs).to_json()
+    };
+    let uplink = Uplink::start(UplinkSetup {
+        settings: LinkSettings::load(&config.unit, &config.uplink)?,
+        journal: journal.clone(),
+        announce: true,
+        health: Some(HealthFeed { interval: config.health.interval.0, render: Box::new(render) }),
+        beat: beats.register("uplink"),
+    })?;
+    // It is empty: this is the only place that fills it.
+    let _ = status.set(Arc::clone(uplink.status()));
+    Ok(Some(uplink))
+}
+
+/// The running cameras.
+struct Cameras {
+    readers: Vec<Arc<Reader>>,
+    ended: Receiver<Ended>,
+    running: usize,
+}
+
+fn start_cameras(
+    config: &Config,
+    detector: Detector,
+    journal: &JournalHandle,
+    stats: &[(String, Arc<CameraStats>)],
+    beats: &Heartbeats,
+) -> Result<Cameras, RunError> {
+    let classes = detector.classes().clone();
+    let detector: SharedDetector = Arc::new(Mutex::new(detector));
+    let (sender, ended) = crossbeam_channel::bounded(config.camera.len().max(1));
+    let mut cameras = Cameras { readers: Vec::new(), ended, running: 0 };
+    for (camera, (name, stats)) in config.camera.iter().zip(stats) {
+        let Some(source) = camera.source.clone() else { continue };
+        let settings = ReaderSettings { source, realtime: camera.realtime(), looped: camera.looped() };
+        let beat = beats.register(format!("capture {name}"));
+        let reader = Arc::new(Reader::start(name, settings, boot_time_now, beat)?);
+        let vision = Vision {
+            reader: Arc::clone(&reader),
+            analysis: Analysis::new(config, camera, Arc::clone(&detector)),
+            reporter: Reporter::new(camera, &classes, Clock::system(), false),
+            journal: journal.clone(),
+            stats: Arc::clone(stats),
+            beat: beats.register(format!("vision {name}")),
+            media_time: is_unpaced_file(camera),
+        };
+        start_vision(name, vision, sender.clone())?;
+        cameras.readers.push(reader);
+        cameras.running += 1;
+    }
+    Ok(cameras)
+}
+
+fn start_vision(name: &str, vision: Vision, sender: Sender<Ended>) -> std::io::Result<()> {
+    let span = tracing::info_span!("camera", name);
+    std::thread::Builder::new().name(format!("vision {name}")).spawn(move || {
+        let _entered = span.enter();
+        let mut notice = EndNotice { sender, how: Ended::Badly };
+        notice.how = vision.run();
+    })?;
+    Ok(())
+}
+
+fn is_unpaced_file(camera: &CameraConfig) -> bool {
+    let file = camera.source.as_ref().is_some_and(|s| matches!(s.kind(), SourceKind::File(_)));
+    file && !camera.realtime()
+}
+
+/// Waits for a reason to stop, and feeds the watchdog while every thread
+/// answers within its own deadline.
+fn look_after(signals: &Receiver<()>, cameras: &Cameras, beats: &Heartbeats) -> Result<(), RunError> {
+    let watchdog = sd_notify::watchdog_enabled();
+    let pause = watchdog.map_or(LOOK_AFTER, |limit| (limit / 3).max(Duration::from_millis(100)));
+    let mut running = cameras.running;
+    let mut next_look = Instant::now();
+    while running > 0 {
+        if Instant::now() >= next_look {
+            next_look = Instant::now() + pause;
+            match beats.stuck(boot_time_now()) {
+                stuck if stuck.is_empty() => notify(&[NotifyState::Watchdog]),
+                stuck => tracing::error!("stuck: {}; the watchdog is not fed", stuck.join(", ")),
+            }
+        }
+        crossbeam_channel::select! {
+            recv(signals) -> _ => return Ok(()),
+            recv(cameras.ended) -> ended => match ended {
+                Ok(Ended::Well) => running -= 1,
+                Ok(Ended::Badly) | Err(_) => return Err(RunError::Defect),
+            },
+            default(next_look.saturating_duration_since(Instant::now())) => {}
+        }
+    }
+    tracing::info!("every file is played");
+    Ok(())
+}
+
+fn stop(cameras: Cameras, uplink: Option<UplinkHandle>, journal: JournalThread) -> Result<(), RunError> {
+    for reader in &cameras.readers {
+        reader.stop();
+    }
+    let deadline = Instant::now() + CAMERAS_STOP;
+    loop {
+        match cameras.ended.recv_deadline(deadline) {
+            // The channel closes when the last vision thread has gone.
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::warn!("a camera did not stop in time; it is left behind");
+                break;
+            }
+            Ok(_) => {}
+        }
+    }
+    if let Some(uplink) = uplink {
+        uplink.stop(UPLINK_STOP);
+    }
+    journal.stop(JOURNAL_STOP)?;
+    Ok(())
+}
+
+/// Tells systemd, if it wants to know.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
+        tracing::debug!("systemd was not told: {e}");
+    }
+}
