@@ -13,6 +13,7 @@ mod picture;
 mod program;
 mod reader;
 mod repack;
+mod still;
 mod timeline;
 
 pub use decoder::Decoder;
@@ -22,4 +23,5 @@ pub use input::{StreamInfo, VideoInput};
 pub use interrupt::Interrupt;
 pub use picture::{Colour, Matrix, Picture, Plane, Rotation};
 pub use reader::{Message, Reader, ReaderSettings};
+pub use still::{Still, StillError};
 pub use timeline::{FileTimeline, LiveTimeline, TimeBase};

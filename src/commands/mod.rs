@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod detect;
+pub mod draw;
 pub mod events;
 pub mod replay;
 pub mod run;

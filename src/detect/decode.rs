@@ -98,3 +98,41 @@ fn expected_bin(logits: &[f32]) -> f32 {
     }
     weighted / sum
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn raw_heads_decode_as_the_reference_does() {
+        // Made by a numpy decode of the same numbers.
+        let expected: [(usize, [f32; 4]); 5] = [
+            (0, [-30.183, -67.836, 11.052, 45.612]),
+            (53, [5.342, -25.711, 84.811, 19.946]),
+            (2704, [-19.357, -104.92, 111.166, 46.475]),
+            (3380, [-252.211, -17.887, 142.844, 299.624]),
+            (3548, [272.957, 116.294, 426.862, 556.632]),
+        ];
+        assert_eq!(Anchors::count(416, 416), 3549);
+        let dist: Vec<f32> = (0..3549 * 44).map(|i| (f64::from(i) * 0.37).sin() as f32 * 3.0).collect();
+        let family = Family::NanoDetRaw(Anchors::new(416, 416, 11));
+        for (anchor, corners) in expected {
+            let decoded = family.corners(&dist, anchor).unwrap();
+            assert!(decoded.iter().zip(corners).all(|(a, b)| (a - b).abs() < 0.01), "{anchor}: {decoded:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_box_is_none() {
+        let decoded = Family::NanoDetDecoded;
+        assert_eq!(decoded.corners(&[1.0, 2.0, 3.0, 4.0], 0), Some([1.0, 2.0, 3.0, 4.0]));
+        assert_eq!(decoded.corners(&[1.0, 2.0, 3.0, 4.0], 1), None);
+        assert_eq!(decoded.corners(&[1.0, f32::NAN, 3.0, 4.0], 0), None);
+        assert_eq!(decoded.corners(&[1.0, f32::INFINITY, 3.0, 4.0], 0), None);
+        let raw = Family::NanoDetRaw(Anchors::new(32, 32, 11));
+        assert_eq!(raw.corners(&[0.0; 44], 1), None);
+        assert_eq!(raw.corners(&[f32::NAN; 44], 0), None);
+        assert_eq!(raw.corners(&[f32::INFINITY; 44], 0), None);
+    }
+}

@@ -37,7 +37,7 @@ impl Letterbox {
 
     /// A box by its corners in input pixels, in fractions of the upright
     /// picture; may reach outside it.
-    pub fn to_picture(&self, [x0, y0, x1, y1]: [f32; 4]) -> BBox {
+    pub fn to_picture(self, [x0, y0, x1, y1]: [f32; 4]) -> BBox {
         let x = |x: f32| self.region.x + (x - self.left as f32) / self.width as f32 * self.region.w;
         let y = |y: f32| self.region.y + (y - self.top as f32) / self.height as f32 * self.region.h;
         BBox::from_corners(x(x0), y(y0), x(x1), y(y1))

@@ -278,3 +278,90 @@ const COCO_80: [&str; 80] = [
     "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
     "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
 ];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::slice::from_ref;
+
+    fn tensor(name: &str, element: Element, shape: &[i64]) -> TensorInfo {
+        TensorInfo { name: name.into(), kind: String::new(), element: Some(element), shape: shape.to_vec() }
+    }
+
+    fn decoded() -> (TensorInfo, [TensorInfo; 2]) {
+        let image = tensor("images", Element::Byte, &[1, 256, 416, 3]);
+        let n = 2184;
+        (image, [tensor("boxes", Element::Float, &[1, n, 4]), tensor("scores", Element::Float, &[1, n, 80])])
+    }
+
+    #[test]
+    fn nanodet_is_recognised_with_decoded_and_with_raw_heads() {
+        let (image, outputs) = decoded();
+        let known = recognise(&[image], &outputs).unwrap();
+        assert_eq!((known.input.width, known.input.height, known.classes), (416, 256, 80));
+        assert_eq!((known.family, known.input.layout), (Family::NanoDetDecoded, InputLayout::BytesHwc));
+
+        let image = tensor("x", Element::Float, &[1, 3, 416, 416]);
+        let outputs = [tensor("scores", Element::Float, &[1, 3549, 2]), tensor("dist", Element::Float, &[1, 3549, 44])];
+        let known = recognise(&[image], &outputs).unwrap();
+        assert_eq!((known.family, known.classes), (Family::NanoDetRaw(Anchors::new(416, 416, 11)), 2));
+    }
+
+    #[test]
+    fn other_models_are_refused_with_a_reason() {
+        let (image, outputs) = decoded();
+        let reason = |inputs: &[TensorInfo], outputs: &[TensorInfo]| recognise(inputs, outputs).unwrap_err();
+        assert!(reason(&[], &outputs).contains("0 inputs"));
+        assert!(reason(&[image.clone(), image.clone()], &outputs).contains("2 inputs"));
+        assert!(reason(from_ref(&image), &outputs[..1]).contains("no output called scores"));
+        assert!(reason(from_ref(&image), &outputs[1..]).contains("neither boxes"));
+        let dynamic = tensor("images", Element::Byte, &[1, -1, -1, 3]);
+        assert!(reason(&[dynamic], &outputs).contains("not a fixed multiple of 32"));
+        let huge = tensor("images", Element::Byte, &[1, 1 << 40, 1 << 40, 3]);
+        assert!(reason(&[huge], &outputs).contains("not a fixed multiple of 32"));
+        let yolo = tensor("images", Element::Float, &[1, 3, 640, 640]);
+        assert!(reason(&[yolo], &[tensor("output0", Element::Float, &[1, 84, 8400])]).contains("scores"));
+        let wrong = [outputs[0].clone(), tensor("scores", Element::Float, &[1, 7, 80])];
+        assert!(reason(&[image], &wrong).contains("2184"));
+    }
+
+    #[test]
+    fn class_names_are_read_in_the_forms_that_exporters_write() {
+        let expected = Some(vec!["person".to_owned(), "traffic light".to_owned()]);
+        for text in [
+            r#"["person","traffic light"]"#,
+            "{0: 'person', 1: 'traffic light'}",
+            r#"{"0": "person", "1": "traffic light"}"#,
+            "person, traffic light",
+            "person\ntraffic light\n",
+        ] {
+            assert_eq!(parse_names(text), expected, "{text}");
+        }
+        for text in ["", "[]", "{}", "{1: 'person', 0: 'car'}"] {
+            assert_eq!(parse_names(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_built_in_model_names_its_classes_itself() {
+        let runtime = Runtime::load(None).unwrap();
+        let model = Model::load(runtime, None, 1).unwrap();
+        assert_eq!(class_names(&model.session), Some(COCO_80.map(str::to_owned).to_vec()));
+        assert_eq!(model.hash.len(), 12);
+    }
+
+    #[test]
+    fn files_that_are_no_detector_are_refused_by_name() {
+        let runtime = Runtime::load(None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text.onnx");
+        let refuse = |path: &Path| Model::load(runtime, Some(path), 1).unwrap_err().to_string();
+        assert!(refuse(&path).starts_with("cannot read the model"));
+        for bytes in [&b""[..], b"no model", &BUILT_IN[..BUILT_IN.len() / 2]] {
+            std::fs::write(&path, bytes).unwrap();
+            let message = refuse(&path);
+            assert!(message.contains("text.onnx"), "{message}");
+        }
+    }
+}

@@ -18,9 +18,9 @@ use super::letterbox::Letterbox;
 use crate::capture::{Colour, Matrix, Picture, Plane, Rotation};
 use crate::domain::BBox;
 
-/// What the bars beside a letterboxed picture are filled with: the grey that
-/// the detector was trained with.
-pub const PADDING: u8 = 114;
+/// What the bars beside a letterboxed picture are filled with. Black, as in
+/// NanoDet's training, whose warp leaves what is outside the picture at zero.
+const PADDING: u8 = 0;
 
 /// Layout and type of a model's input; three channels, red first.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,7 +88,6 @@ pub struct Preprocessor {
     /// Where the picture stands in `tensor`; outside is padding.
     filled: Option<(usize, usize, usize, usize)>,
     resizer: Resizer,
-    algorithm: ResizeAlg,
     small: [Vec<u8>; 3],
     row: Vec<[u8; 3]>,
     levels: [[f32; 256]; 3],
@@ -115,7 +114,6 @@ impl Preprocessor {
             tensor,
             filled: None,
             resizer: Resizer::new(),
-            algorithm: ResizeAlg::Convolution(fir::FilterType::Bilinear),
             small: Default::default(),
             row: Vec::new(),
             levels,
@@ -125,11 +123,6 @@ impl Preprocessor {
     /// The input as last filled.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
-    }
-
-    /// What the model wants.
-    pub fn spec(&self) -> InputSpec {
-        self.spec
     }
 
     /// Shows the model `region` of `picture` (fractions of the upright
@@ -161,7 +154,7 @@ impl Preprocessor {
             small.resize(size.0 * size.1, 0);
             let mut target = fir::images::TypedImage::<U8>::from_buffer(size.0 as u32, size.1 as u32, small)
                 .map_err(|_| fir::ResizeError::PixelTypesAreDifferent)?;
-            let options = ResizeOptions::new().resize_alg(self.algorithm).crop(crop.0, crop.1, crop.2, crop.3);
+            let options = ResizeOptions::new().resize_alg(filter_for(crop, size)).crop(crop.0, crop.1, crop.2, crop.3);
             Ok(self.resizer.resize_typed(&PlaneView(plane), &mut target, &options)?)
         };
         resize(luma, small_y)?;
@@ -247,9 +240,10 @@ fn check(plane: &Plane) -> Result<(), PreprocessError> {
 fn visible_region(region: Option<BBox>, (width, height): (usize, usize)) -> Result<BBox, PreprocessError> {
     let whole = BBox::new(0.0, 0.0, 1.0, 1.0);
     let Some(region) = region else { return Ok(whole) };
+    // Clipping would make something of what is no number.
+    let finite = [region.x, region.y, region.w, region.h].iter().all(|value| value.is_finite());
     let visible = region.clipped();
-    // Written so that NaN is refused as well.
-    let enough = visible.w * width as f32 >= 0.99 && visible.h * height as f32 >= 0.99;
+    let enough = finite && visible.w * width as f32 >= 0.99 && visible.h * height as f32 >= 0.99;
     if enough { Ok(visible) } else { Err(PreprocessError::EmptyRegion(region)) }
 }
 
@@ -284,6 +278,18 @@ fn crop_of(plane: &Plane, stored: BBox, across: f64, down: f64) -> (f64, f64, f6
     let (left, width) = side(stored.x, stored.w, across, plane.width);
     let (top, height) = side(stored.y, stored.h, down, plane.height);
     (left, top, width, height)
+}
+
+/// Shrinking to less than half averages the samples that fall together, or
+/// fine texture turns into noise that flickers from frame to frame. Above
+/// that, interpolation between neighbours, as in the model's training.
+fn filter_for((_, _, width, height): (f64, f64, f64, f64), size: (usize, usize)) -> ResizeAlg {
+    let shrinks = (width / size.0 as f64).max(height / size.1 as f64);
+    if shrinks > 2.0 {
+        ResizeAlg::Convolution(fir::FilterType::Box)
+    } else {
+        ResizeAlg::Interpolation(fir::FilterType::Bilinear)
+    }
 }
 
 /// A plane for the resizer. Rows end at the picture's width, so that what the
@@ -390,4 +396,205 @@ impl Converter {
 #[inline]
 fn to_byte(fixed: i32) -> u8 {
     ((fixed + 0x8000) >> 16).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    const BYTES: InputSpec = InputSpec { width: 64, height: 32, layout: InputLayout::BytesHwc };
+    const JPEG: Colour = Colour { matrix: Matrix::Bt601, full_range: true };
+
+    fn grey<'a>(data: &'a [u8], width: usize, height: usize, stride: usize) -> Picture<'a> {
+        let y = Plane { data, width, height, stride };
+        Picture { y, chroma: None, colour: JPEG, rotation: Rotation::None, exposure: 1.0 }
+    }
+
+    fn bytes(preprocessor: &Preprocessor) -> &[u8] {
+        match preprocessor.tensor() {
+            Tensor::Bytes(bytes) => bytes,
+            Tensor::Floats(_) => panic!("not bytes"),
+        }
+    }
+
+    fn pixel(preprocessor: &Preprocessor, x: usize, y: usize) -> [u8; 3] {
+        bytes(preprocessor).as_chunks::<3>().0[y * preprocessor.spec.width + x]
+    }
+
+    /// The middle pixel of a picture that is one colour all over.
+    fn uniform(yuv: [u8; 3], matrix: Matrix, full_range: bool) -> [u8; 3] {
+        let planes = yuv.map(|value| vec![value; 16 * 8]);
+        let plane = |i: usize, width, height| Plane::new(&planes[i], width, height, width).unwrap();
+        let picture = Picture {
+            y: plane(0, 16, 8),
+            chroma: Some((plane(1, 8, 4), plane(2, 8, 4))),
+            colour: Colour { matrix, full_range },
+            rotation: Rotation::None,
+            exposure: 1.0,
+        };
+        let mut preprocessor = Preprocessor::new(BYTES);
+        preprocessor.fill(&picture, None).unwrap();
+        pixel(&preprocessor, 32, 16)
+    }
+
+    #[test]
+    fn colours_are_those_of_the_standards() {
+        // Black, white and the primaries of BT.601 and BT.709 at 8 bits.
+        assert_eq!(uniform([16, 128, 128], Matrix::Bt709, false), [0, 0, 0]);
+        assert_eq!(uniform([235, 128, 128], Matrix::Bt601, false), [255, 255, 255]);
+        let near = |a: [u8; 3], b: [u8; 3]| a.iter().zip(b).all(|(a, b)| a.abs_diff(b) <= 2);
+        assert!(near(uniform([63, 102, 240], Matrix::Bt709, false), [255, 0, 0]));
+        assert!(near(uniform([173, 42, 26], Matrix::Bt709, false), [0, 255, 0]));
+        assert!(near(uniform([81, 90, 240], Matrix::Bt601, false), [255, 0, 0]));
+        assert!(near(uniform([41, 240, 110], Matrix::Bt601, false), [0, 0, 255]));
+        assert!(near(uniform([76, 85, 255], Matrix::Bt601, true), [255, 0, 0]));
+    }
+
+    #[test]
+    fn what_lies_behind_the_rows_never_shows() {
+        let tight: Vec<u8> = (0..13 * 7).map(|i| (i * 2) as u8).collect();
+        let mut padded = vec![255; 32 * 6 + 13];
+        for (row, line) in tight.chunks(13).enumerate() {
+            padded[row * 32..row * 32 + 13].copy_from_slice(line);
+        }
+        for region in [None, Some(BBox::new(0.4, 0.3, 0.6, 0.7))] {
+            let (mut one, mut other) = (Preprocessor::new(BYTES), Preprocessor::new(BYTES));
+            one.fill(&grey(&tight, 13, 7, 13), region).unwrap();
+            other.fill(&grey(&padded, 13, 7, 32), region).unwrap();
+            assert_eq!(bytes(&one), bytes(&other));
+        }
+    }
+
+    #[test]
+    fn the_picture_is_turned_upright() {
+        // Bright at the stored top left corner only.
+        let mut data = vec![0; 64 * 64];
+        for row in 0..16 {
+            data[row * 64..row * 64 + 16].fill(255);
+        }
+        let spec = InputSpec { width: 64, height: 64, ..BYTES };
+        let corners = [(4, 4), (59, 4), (59, 59), (4, 59)];
+        let turns = [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters];
+        for (turn, bright) in turns.into_iter().zip(corners) {
+            let picture = Picture { rotation: turn, ..grey(&data, 64, 64, 64) };
+            let mut preprocessor = Preprocessor::new(spec);
+            preprocessor.fill(&picture, None).unwrap();
+            for corner in corners {
+                let expected = if corner == bright { [255; 3] } else { [0; 3] };
+                assert_eq!(pixel(&preprocessor, corner.0, corner.1), expected, "{turn:?} {corner:?}");
+            }
+            // And a region is one of the upright picture.
+            let (x, y) = (bright.0 as f32 / 64.0 - 0.05, bright.1 as f32 / 64.0 - 0.05);
+            preprocessor.fill(&picture, Some(BBox::new(x, y, 0.1, 0.1))).unwrap();
+            assert_eq!(pixel(&preprocessor, 32, 32), [255; 3], "{turn:?}");
+        }
+    }
+
+    #[test]
+    fn colour_and_turned_pictures_take_the_same_way() {
+        let luma: Vec<u8> = (0..32 * 32).map(|i| (i % 251) as u8).collect();
+        let chroma: Vec<u8> = (0..16 * 16).map(|i| (i % 255) as u8).collect();
+        let spec = InputSpec { width: 32, height: 32, ..BYTES };
+        let seen = [Rotation::None, Rotation::Half].map(|rotation| {
+            let plane = |data, side| Plane::new(data, side, side, side).unwrap();
+            let chroma = Some((plane(&chroma, 16), plane(&chroma, 16)));
+            let picture = Picture { y: plane(&luma, 32), chroma, colour: JPEG, rotation, exposure: 1.0 };
+            let mut preprocessor = Preprocessor::new(spec);
+            preprocessor.fill(&picture, None).unwrap();
+            preprocessor
+        });
+        for (x, y) in [(0, 0), (5, 9), (31, 30)] {
+            assert_eq!(pixel(&seen[0], x, y), pixel(&seen[1], 31 - x, 31 - y));
+        }
+    }
+
+    #[test]
+    fn the_bars_are_clean_after_a_picture_of_another_shape() {
+        let white = vec![255; 64 * 64];
+        let mut preprocessor = Preprocessor::new(BYTES);
+        preprocessor.fill(&grey(&white, 64, 32, 64), None).unwrap();
+        assert_eq!(pixel(&preprocessor, 0, 16), [255; 3]);
+        preprocessor.fill(&grey(&white, 32, 64, 32), None).unwrap();
+        assert_eq!(pixel(&preprocessor, 0, 16), [PADDING; 3]);
+        assert_eq!(pixel(&preprocessor, 32, 16), [255; 3]);
+    }
+
+    #[test]
+    fn floats_are_the_normalised_bytes_by_channel() {
+        let data: Vec<u8> = (0..64 * 32).map(|i| (i % 256) as u8).collect();
+        let layout = InputLayout::FloatsChw { mean: [100.0, 110.0, 120.0], deviation: [50.0, 51.0, 52.0] };
+        let mut floats = Preprocessor::new(InputSpec { layout, ..BYTES });
+        let mut raw = Preprocessor::new(BYTES);
+        floats.fill(&grey(&data, 64, 30, 64), None).unwrap();
+        raw.fill(&grey(&data, 64, 30, 64), None).unwrap();
+        let Tensor::Floats(values) = floats.tensor() else { panic!("not floats") };
+        for (at, pixel) in bytes(&raw).as_chunks::<3>().0.iter().enumerate() {
+            for channel in 0..3 {
+                let expected = (f32::from(pixel[channel]) - (100.0 + 10.0 * channel as f32)) / (50.0 + channel as f32);
+                assert!((values[channel * 64 * 32 + at] - expected).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn chroma_planes_are_rounded_up() {
+        assert_eq!([subsampling(5, 3), subsampling(6, 3), subsampling(5, 5), subsampling(5, 2)], [2.0, 2.0, 1.0, 4.0]);
+        assert_eq!(subsampling(1, 1), 1.0);
+    }
+
+    #[test]
+    fn planes_that_are_too_short_are_refused() {
+        let picture = grey(&[0; 10], 4, 4, 4);
+        assert!(matches!(Preprocessor::new(BYTES).fill(&picture, None), Err(PreprocessError::Plane { .. })));
+        assert!(Preprocessor::new(BYTES).fill(&grey(&[0; 16], 4, 4, 0), None).is_err());
+    }
+
+    #[test]
+    fn a_region_that_shows_nothing_is_refused() {
+        let data = [0; 64];
+        for region in [(1.5, 0.0, 0.5, 0.5), (0.0, 0.0, 0.0, 1.0), (f32::NAN, 0.0, 0.5, 0.5), (0.5, 0.5, 1e-9, 1e-9)] {
+            let region = BBox::new(region.0, region.1, region.2, region.3);
+            let result = Preprocessor::new(BYTES).fill(&grey(&data, 8, 8, 8), Some(region));
+            assert!(matches!(result, Err(PreprocessError::EmptyRegion(_))), "{region:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pictures_of_every_size_and_kind_fit(
+            width in 1usize..300, height in 1usize..300, extra in 0usize..9, across in 1usize..3, down in 1usize..3,
+            turn in 0usize..4, x in 0f32..1., y in 0f32..1., w in 0f32..1., h in 0f32..1., value in any::<u8>(),
+        ) {
+            let luma = vec![value; (width + extra) * height];
+            let (cw, ch) = (width.div_ceil(across), height.div_ceil(down));
+            let chroma = vec![128; (cw + extra) * ch];
+            let rotation = [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters][turn];
+            let plane = |data, w, h| Plane::new(data, w, h, w + extra).unwrap();
+            let picture = Picture {
+                y: plane(&luma, width, height),
+                chroma: Some((plane(&chroma, cw, ch), plane(&chroma, cw, ch))),
+                colour: JPEG,
+                rotation,
+                exposure: 1.0,
+            };
+            let mut preprocessor = Preprocessor::new(BYTES);
+            for region in [None, Some(BBox::new(x, y, w, h))] {
+                if let Ok(fit) = preprocessor.fill(&picture, region) {
+                    prop_assert!(fit.left + fit.width <= 64 && fit.top + fit.height <= 32);
+                    // Every pixel inside is the colour, every one outside a bar.
+                    for at in 0..64 * 32 {
+                        let (px, py) = (at % 64, at / 64);
+                        let inside = (fit.left..fit.left + fit.width).contains(&px)
+                            && (fit.top..fit.top + fit.height).contains(&py);
+                        let expected = if inside { value } else { PADDING };
+                        prop_assert_eq!(pixel(&preprocessor, px, py), [expected; 3]);
+                    }
+                } else {
+                    prop_assert!(region.is_some());
+                }
+            }
+        }
+    }
 }

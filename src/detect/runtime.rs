@@ -112,9 +112,11 @@ impl Places {
         if let Some(folder) = program.and_then(Path::parent) {
             search.push(folder.to_path_buf());
             search.push(folder.join("../lib/tawny"));
-            // target/release/tawny and target/debug/deps/test-… lie two and
-            // three levels below the project that set-up filled.
-            search.extend(folder.ancestors().take(5).map(|above| above.join(".runtime/onnxruntime")));
+            // Built in place (target/release/tawny, target/debug/deps/test-…):
+            // the project that set-up filled stands above `target`. Only there:
+            // a library must never come from a folder that merely lies above.
+            let built = folder.ancestors().filter(|above| above.file_name() == Some(OsStr::new("target")));
+            search.extend(built.filter_map(Path::parent).map(|project| project.join(".runtime/onnxruntime")));
         }
         let triplet = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
         search.extend(
@@ -214,4 +216,57 @@ fn version_of(library: &Path) -> Result<String, libloading::Error> {
     // version string is static too; `ort` keeps the library loaded for good.
     let version = unsafe { std::ffi::CStr::from_ptr(((*api_base()).GetVersionString)()) };
     Ok(version.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_environment_comes_before_the_programs_own_surroundings() {
+        let places =
+            Places::new(None, Some("/from/env.so".into()), Some(Path::new("/home/me/tawny/target/release/tawny")));
+        let search: Vec<_> = places.search.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(
+            search[..4],
+            [
+                "/from/env.so",
+                "/home/me/tawny/target/release",
+                "/home/me/tawny/target/release/../lib/tawny",
+                "/home/me/tawny/.runtime/onnxruntime"
+            ]
+        );
+        assert_eq!(search.last(), Some(&"/usr/lib"));
+    }
+
+    #[test]
+    fn an_installed_program_takes_no_library_from_folders_above_it() {
+        let places = Places::new(None, None, Some(Path::new("/tmp/someone/bin/tawny")));
+        assert!(!places.search.iter().any(|path| path.to_string_lossy().contains(".runtime")));
+    }
+
+    #[test]
+    fn what_a_person_named_is_not_replaced_by_something_else() {
+        let places = Places { explicit: Some("/nowhere/libonnxruntime.so".into()), search: vec!["/usr/lib".into()] };
+        let error = load_first(&places).unwrap_err();
+        assert_eq!(error.tried, [(PathBuf::from("/nowhere/libonnxruntime.so"), "does not exist".to_owned())]);
+        assert!(error.to_string().contains("\n  /nowhere/libonnxruntime.so: does not exist\n"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_library_says_so_and_the_next_is_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["libonnxruntime.so.1.9.0", "libonnxruntime.so.1.24.4", "libonnxruntime_providers_shared.so", "x"];
+        for name in names {
+            std::fs::write(folder.path().join(name), b"no library").unwrap();
+        }
+        let empty = tempfile::tempdir().unwrap();
+        let places = Places { explicit: None, search: vec![empty.path().into(), folder.path().into()] };
+        let tried = load_first(&places).unwrap_err().tried;
+        assert_eq!(tried[0], (empty.path().to_path_buf(), "holds no libonnxruntime.so".to_owned()));
+        assert_eq!(tried[1].0, folder.path().join("libonnxruntime.so.1.24.4"));
+        assert_eq!(tried[2].0, folder.path().join("libonnxruntime.so.1.9.0"));
+        assert_eq!(tried.len(), 3);
+    }
 }

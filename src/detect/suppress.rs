@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use super::classes::Detection;
 
 /// Overlap (IoU) above which two boxes of a group are one object.
-pub const MAX_OVERLAP: f32 = 0.5;
+pub const MAX_OVERLAP: f32 = 0.45;
 
 /// Boxes looked at, most confident first: a bound on the quadratic work when
 /// a model finds something everywhere.
@@ -44,4 +44,76 @@ fn by_confidence(a: &Detection, b: &Detection) -> Ordering {
         .then_with(|| b.class_score.total_cmp(&a.class_score))
         .then_with(|| (a.group, a.class).cmp(&(b.group, b.class)))
         .then_with(|| by_place().unwrap_or(Ordering::Equal))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::domain::{BBox, Group};
+    use proptest::prelude::*;
+
+    fn detection(bbox: BBox, group: Group, confidence: f32, class: u16) -> Detection {
+        Detection { bbox, group, confidence, class, class_score: confidence }
+    }
+
+    #[test]
+    fn one_object_that_two_anchors_class_differently_stays_one() {
+        let car = detection(BBox::new(0.1, 0.1, 0.4, 0.2), Group::Vehicle, 0.62, 2);
+        let truck = detection(BBox::new(0.11, 0.1, 0.4, 0.2), Group::Vehicle, 0.55, 7);
+        let person = detection(BBox::new(0.1, 0.1, 0.4, 0.2), Group::Person, 0.5, 0);
+        let mut found = vec![truck, person, car];
+        suppress_overlaps(&mut found, MAX_OVERLAP);
+        assert_eq!(found, [car, person]);
+    }
+
+    #[test]
+    fn a_model_that_sees_things_everywhere_is_bounded() {
+        let mut found: Vec<_> =
+            (0..20_000).map(|i| detection(BBox::new(i as f32 * 2.0, 0.0, 1.0, 1.0), Group::Person, 0.5, 0)).collect();
+        suppress_overlaps(&mut found, MAX_OVERLAP);
+        assert_eq!(found.len(), MAX_CANDIDATES);
+    }
+
+    fn any_detections() -> impl Strategy<Value = Vec<Detection>> {
+        let one = (0f32..0.8, 0f32..0.8, 0.05f32..0.3, 0.05f32..0.3, 0usize..3, 0u32..20, 0u16..80);
+        let one = one.prop_map(|(x, y, w, h, group, confidence, class)| {
+            detection(BBox::new(x, y, w, h), Group::ALL[group], confidence as f32 / 20.0, class)
+        });
+        prop::collection::vec(one, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_is_the_best_and_apart(before in any_detections(), turn in 0usize..60) {
+            let mut kept = before.clone();
+            suppress_overlaps(&mut kept, 0.5);
+
+            for (i, a) in kept.iter().enumerate() {
+                prop_assert!(before.contains(a));
+                for b in &kept[i + 1..] {
+                    prop_assert!(a.group != b.group || a.bbox.iou(&b.bbox) <= 0.5);
+                    prop_assert!(a.confidence >= b.confidence);
+                }
+            }
+            // Whatever went away overlaps something as good of its group.
+            for gone in before.iter().filter(|d| !kept.contains(d)) {
+                prop_assert!(kept.iter().any(|k| k.group == gone.group
+                    && k.confidence >= gone.confidence
+                    && k.bbox.iou(&gone.bbox) > 0.5));
+            }
+            let mut again = kept.clone();
+            suppress_overlaps(&mut again, 0.5);
+            prop_assert_eq!(&again, &kept);
+
+            let mut turned = before.clone();
+            turned.reverse();
+            if !turned.is_empty() {
+                let by = turn % turned.len();
+                turned.rotate_left(by);
+            }
+            suppress_overlaps(&mut turned, 0.5);
+            prop_assert_eq!(&turned, &kept);
+        }
+    }
 }

@@ -1,0 +1,172 @@
+//! Still pictures from JPEG and PNG files, upright, as planes like a
+//! decoder's, so that everything behind sees stills and video alike.
+
+use std::path::Path;
+
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
+
+use super::picture::{Colour, Matrix, Picture, Plane, Rotation};
+
+/// Pictures with more pixels are refused: they are a mistake or an attack.
+const MAX_PIXELS: u64 = 100_000_000;
+
+/// What the image decoder may allocate besides.
+const MAX_ALLOCATION: u64 = 640 << 20;
+
+/// Why a file is no usable picture.
+#[derive(Debug, thiserror::Error)]
+pub enum StillError {
+    /// The file cannot be read.
+    #[error("cannot read it: {0}")]
+    Unreadable(#[from] std::io::Error),
+    /// It has no bytes.
+    #[error("the file is empty")]
+    Empty,
+    /// It is not a JPEG or PNG, or a broken one.
+    #[error("not a readable JPEG or PNG: {0}")]
+    Undecodable(#[from] image::ImageError),
+    /// It decodes to more than this program is willing to hold.
+    #[error("{width}x{height} pixels are too many (at most {} million)", MAX_PIXELS / 1_000_000)]
+    TooLarge {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+}
+
+/// A decoded still, turned upright as its EXIF orientation says, in
+/// full-range BT.601 (JPEG's own): three planes of equal size, or luma alone
+/// for a grey picture.
+#[derive(Debug, Clone)]
+pub struct Still {
+    width: usize,
+    height: usize,
+    /// Luma, Cb, Cr; the latter two empty for grey.
+    planes: [Vec<u8>; 3],
+    rgb: RgbImage,
+}
+
+impl Still {
+    /// Reads a JPEG or PNG, recognised by its content, not by its name.
+    ///
+    /// # Errors
+    /// When it cannot be read or decoded, or is unreasonably large.
+    pub fn open(path: &Path) -> Result<Still, StillError> {
+        if std::fs::metadata(path)?.len() == 0 {
+            return Err(StillError::Empty);
+        }
+        let mut reader = ImageReader::open(path)?.with_guessed_format()?;
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MAX_ALLOCATION);
+        reader.limits(limits);
+        let mut decoder = reader.into_decoder()?;
+        let (width, height) = decoder.dimensions();
+        if u64::from(width) * u64::from(height) > MAX_PIXELS {
+            return Err(StillError::TooLarge { width, height });
+        }
+        // A broken EXIF block is no reason to refuse the picture.
+        let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+        let mut image = DynamicImage::from_decoder(decoder)?;
+        image.apply_orientation(orientation);
+        Ok(Still::from_image(&image))
+    }
+
+    fn from_image(image: &DynamicImage) -> Still {
+        let rgb = image.to_rgb8();
+        let (width, height) = (rgb.width() as usize, rgb.height() as usize);
+        let planes = if image.color().has_color() {
+            to_planes(&rgb)
+        } else {
+            [image.to_luma8().into_raw(), Vec::new(), Vec::new()]
+        };
+        Still { width, height, planes, rgb }
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
+    /// The planes.
+    pub fn picture(&self) -> Picture<'_> {
+        let plane = |data| Plane { data, width: self.width, height: self.height, stride: self.width };
+        let [y, u, v] = &self.planes;
+        Picture {
+            y: plane(y),
+            chroma: (!u.is_empty()).then(|| (plane(u), plane(v))),
+            colour: Colour { matrix: Matrix::Bt601, full_range: true },
+            rotation: Rotation::None,
+            exposure: 1.0,
+        }
+    }
+
+    /// The same in RGB, for drawing on.
+    pub fn into_rgb(self) -> RgbImage {
+        self.rgb
+    }
+}
+
+/// RGB to full-range BT.601 as JPEG defines it (ITU-T T.871), 16.16 fixed
+/// point.
+fn to_planes(rgb: &RgbImage) -> [Vec<u8>; 3] {
+    let mut planes = [(); 3].map(|()| Vec::with_capacity(rgb.as_raw().len() / 3));
+    let round = |fixed: i32| ((fixed + 0x8000) >> 16).clamp(0, 255) as u8;
+    for image::Rgb(pixel) in rgb.pixels() {
+        let [r, g, b] = pixel.map(i32::from);
+        planes[0].push(round(19_595 * r + 38_470 * g + 7_471 * b));
+        planes[1].push(round(-11_059 * r - 21_709 * g + 32_768 * b + (128 << 16)));
+        planes[2].push(round(32_768 * r - 27_439 * g - 5_329 * b + (128 << 16)));
+    }
+    planes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn grey_has_no_chroma_and_colours_have_jpegs_values() {
+        let grey = Still::from_image(&DynamicImage::new_luma8(3, 2));
+        assert!(grey.picture().chroma.is_none());
+
+        let red = RgbImage::from_pixel(2, 1, image::Rgb([255, 0, 0]));
+        let still = Still::from_image(&DynamicImage::ImageRgb8(red));
+        assert_eq!(still.planes, [vec![76, 76], vec![85, 85], vec![255, 255]]);
+        assert_eq!(still.size(), (2, 1));
+    }
+
+    #[test]
+    fn what_is_no_picture_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = folder.path().join("empty.jpg");
+        std::fs::write(&empty, b"").unwrap();
+        assert_eq!(Still::open(&empty).unwrap_err().to_string(), "the file is empty");
+        let text = folder.path().join("text.jpg");
+        std::fs::write(&text, b"just words").unwrap();
+        assert!(Still::open(&text).unwrap_err().to_string().starts_with("not a readable JPEG or PNG"));
+    }
+
+    #[test]
+    fn a_small_file_of_a_huge_picture_is_refused_before_it_is_decoded() {
+        // A PNG header that promises 60000 x 60000 pixels.
+        let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+        bytes.extend(60_000_u32.to_be_bytes().repeat(2));
+        bytes.extend([8, 2, 0, 0, 0]);
+        bytes.extend(crc32(&bytes[12..]).to_be_bytes());
+        bytes.extend(b"\0\0\0\x01IDAT\0");
+        bytes.extend(crc32(b"IDAT\0").to_be_bytes());
+        let folder = tempfile::tempdir().unwrap();
+        let bomb = folder.path().join("bomb.png");
+        std::fs::write(&bomb, bytes).unwrap();
+        let error = Still::open(&bomb).unwrap_err().to_string();
+        assert!(error.contains("too many") || error.contains("imit"), "{error}");
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0_u32, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+        })
+    }
+}
