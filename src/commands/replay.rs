@@ -29,6 +29,7 @@ const REPLAY_LOG: &str = "replay";
 /// Example: tawny replay --config road.toml --start 2026-05-01T20:00:00Z a.mp4 b.mp4
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReplayArgs {
+    /// Which configuration.
     #[command(flatten)]
     pub config: super::ConfigFile,
     /// When the first video began, RFC 3339; each further one starts where the
