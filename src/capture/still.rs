@@ -1,14 +1,19 @@
 //! Still pictures from JPEG and PNG files, upright, as planes like a
 //! decoder's, so that everything behind sees stills and video alike.
 
+use std::fs::File;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::picture::{Colour, Matrix, Picture, Plane, Rotation};
 
 /// Pictures with more pixels are refused: they are a mistake or an attack.
 const MAX_PIXELS: u64 = 100_000_000;
+
+/// No still of a camera is larger; what is behind is not read.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// What the image decoder may allocate besides.
 const MAX_ALLOCATION: u64 = 640 << 20;
@@ -25,6 +30,9 @@ pub enum StillError {
     /// It is not a JPEG or PNG, or a broken one.
     #[error("not a readable JPEG or PNG: {0}")]
     Undecodable(#[from] image::ImageError),
+    /// A JPEG that ends in the middle: what is missing cannot be looked at.
+    #[error("the JPEG is truncated")]
+    Truncated,
     /// It decodes to more than this program is willing to hold.
     #[error("{width}x{height} pixels are too many (at most {} million)", MAX_PIXELS / 1_000_000)]
     TooLarge {
@@ -53,10 +61,14 @@ impl Still {
     /// # Errors
     /// When it cannot be read or decoded, or is unreasonably large.
     pub fn open(path: &Path) -> Result<Still, StillError> {
-        if std::fs::metadata(path)?.len() == 0 {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+        if bytes.is_empty() {
             return Err(StillError::Empty);
         }
-        let mut reader = ImageReader::open(path)?.with_guessed_format()?;
+        let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?;
+        // The decoder fills what is missing with grey and says nothing.
+        let truncated = reader.format() == Some(ImageFormat::Jpeg) && !has_jpeg_end(&bytes);
         let mut limits = Limits::default();
         limits.max_alloc = Some(MAX_ALLOCATION);
         reader.limits(limits);
@@ -68,6 +80,9 @@ impl Still {
         // A broken EXIF block is no reason to refuse the picture.
         let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
         let mut image = DynamicImage::from_decoder(decoder)?;
+        if truncated {
+            return Err(StillError::Truncated);
+        }
         image.apply_orientation(orientation);
         Ok(Still::from_image(&image))
     }
@@ -105,6 +120,26 @@ impl Still {
     pub fn into_rgb(self) -> RgbImage {
         self.rgb
     }
+}
+
+/// Whether a JPEG's segments lead to its end marker (ITU-T T.81, B.1). What
+/// cameras write behind it does not matter, nor the thumbnail within EXIF.
+fn has_jpeg_end(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[first, marker]) = bytes.get(at..at + 2) {
+        match (first, marker) {
+            (0xFF, 0xD9) => return true,
+            // Between segments only fill bytes; within a scan, data: stuffed
+            // 0xFF and restart markers included.
+            (0xFF, 0x00..=0x01 | 0xD0..=0xD8) => at += 2,
+            (0xFF, 0xFF) | (0..0xFF, _) => at += 1,
+            (0xFF, _) => match bytes.get(at + 2..at + 4) {
+                Some(&[high, low]) => at += 2 + usize::from(u16::from_be_bytes([high, low])).max(2),
+                _ => return false,
+            },
+        }
+    }
+    false
 }
 
 /// RGB to full-range BT.601 as JPEG defines it (ITU-T T.871), 16.16 fixed
@@ -146,6 +181,22 @@ mod tests {
         let text = folder.path().join("text.jpg");
         std::fs::write(&text, b"just words").unwrap();
         assert!(Still::open(&text).unwrap_err().to_string().starts_with("not a readable JPEG or PNG"));
+    }
+
+    #[test]
+    fn a_jpeg_that_ends_in_the_middle_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jpg");
+        let picture = RgbImage::from_fn(320, 240, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
+        picture.save(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        assert!(Still::open(&path).is_ok());
+        std::fs::write(&path, [&whole[..], b"what the camera adds"].concat()).unwrap();
+        assert!(Still::open(&path).is_ok());
+        for length in [whole.len() / 2, whole.len() - 2] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert_eq!(Still::open(&path).unwrap_err().to_string(), "the JPEG is truncated");
+        }
     }
 
     #[test]

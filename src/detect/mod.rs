@@ -19,8 +19,10 @@ mod suppress;
 
 pub use classes::{Classes, Detection};
 pub use detector::{DetectError, Detector};
+pub use evidence::{Evidence, GroupColumns};
+pub use letterbox::Letterbox;
 pub use model::ModelError;
-pub use preprocess::{InputLayout, InputSpec, PreprocessError};
+pub use preprocess::{InputLayout, InputSpec, PreprocessError, Preprocessor, Tensor};
 pub use rider::absorb_riders;
 pub use runtime::{Runtime, RuntimeError};
 pub use schedule::{Need, Schedule};

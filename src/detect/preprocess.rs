@@ -10,6 +10,8 @@
 //! All buffers are kept between calls; the resizer still makes its small
 //! coefficient tables anew (a few kilobytes).
 
+use std::num::Wrapping;
+
 use fast_image_resize as fir;
 use fir::pixels::U8;
 use fir::{ResizeAlg, ResizeOptions, Resizer};
@@ -348,12 +350,16 @@ impl Iterator for Steps {
 }
 
 /// YCbCr to RGB in 16.16 fixed point (ITU-R BT.601-7, BT.709-6).
+///
+/// No product or sum comes near 2³¹ (at an exposure of 16 the largest is
+/// 0.7 × 10⁹); `Wrapping` says so to the compiler, whose overflow checks would
+/// otherwise keep it from using SIMD.
 struct Converter {
     black: i32,
-    luma: i32,
-    red: i32,
-    green: (i32, i32),
-    blue: i32,
+    luma: Wrapping<i32>,
+    red: Wrapping<i32>,
+    green: (Wrapping<i32>, Wrapping<i32>),
+    blue: Wrapping<i32>,
 }
 
 impl Converter {
@@ -366,7 +372,7 @@ impl Converter {
         };
         let kg = 1.0 - kr - kb;
         let (luma, chroma) = if colour.full_range { (1.0, 1.0) } else { (255.0 / 219.0, 255.0 / 224.0) };
-        let fixed = |value: f64| (value * exposure * 65536.0).round() as i32;
+        let fixed = |value: f64| Wrapping((value * exposure * 65536.0).round() as i32);
         Converter {
             black: if colour.full_range { 0 } else { 16 },
             luma: fixed(luma),
@@ -376,14 +382,20 @@ impl Converter {
         }
     }
 
-    fn grey(&self, y: u8) -> [u8; 3] {
-        [to_byte(self.luma * (i32::from(y) - self.black)); 3]
+    #[inline(always)]
+    fn light(&self, y: u8) -> Wrapping<i32> {
+        self.luma * Wrapping(i32::from(y) - self.black)
     }
 
-    #[inline]
+    #[inline(always)]
+    fn grey(&self, y: u8) -> [u8; 3] {
+        [to_byte(self.light(y)); 3]
+    }
+
+    #[inline(always)]
     fn rgb(&self, y: u8, u: u8, v: u8) -> [u8; 3] {
-        let light = self.luma * (i32::from(y) - self.black);
-        let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
+        let light = self.light(y);
+        let (u, v) = (Wrapping(i32::from(u) - 128), Wrapping(i32::from(v) - 128));
         [
             to_byte(light + self.red * v),
             to_byte(light + self.green.0 * u + self.green.1 * v),
@@ -393,9 +405,9 @@ impl Converter {
 }
 
 /// A 16.16 number, rounded and kept within 0..=255.
-#[inline]
-fn to_byte(fixed: i32) -> u8 {
-    ((fixed + 0x8000) >> 16).clamp(0, 255) as u8
+#[inline(always)]
+fn to_byte(fixed: Wrapping<i32>) -> u8 {
+    ((fixed + Wrapping(0x8000)).0 >> 16).clamp(0, 255) as u8
 }
 
 #[cfg(test)]
