@@ -87,9 +87,7 @@ fn insert(score: f32, strongest: &mut [f32; 3]) {
 
 /// Noisy-OR with weights 1, ¾, ½; 0..=1 for scores of 0..=1.
 fn combined([first, second, third]: [f32; 3]) -> f32 {
-    let square_root = (1.0 - third).sqrt();
-    let three_quarters = (1.0 - second).sqrt() * (1.0 - second).sqrt().sqrt();
-    1.0 - (1.0 - first) * three_quarters * square_root
+    1.0 - (1.0 - first) * (1.0 - second) * (1.0 - third).sqrt()
 }
 
 #[cfg(test)]

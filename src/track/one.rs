@@ -219,7 +219,9 @@ impl Track {
     pub(super) fn outweighs(&self, other: &Track) -> bool {
         let (a, b) = (self.bbox(), other.bbox());
         let together = if self.group() == other.group() {
-            covers(&a, &b) && self.relative_speed(other) < SAME_SPEED
+            // Two objects pass each other at different speeds; a suspicion has
+            // no speed of its own yet.
+            covers(&a, &b) && (!other.confirmed || self.relative_speed(other) < SAME_SPEED)
         } else {
             a.iou(&b) > SAME_PLACE
         };
@@ -242,12 +244,14 @@ impl Track {
         if self.group() == Group::Animal && (self.hits < MIN_LOOKS_ANIMAL || mean < MIN_MEAN_IN_PLACE) {
             return false;
         }
-        let travelled = self.hits >= MIN_LOOKS_TRAVELLED && self.has_travelled() && mean >= MIN_MEAN_TRAVELLED;
+        // Having come a long way in plain sight makes up for doubtful looks.
+        let long_way = self.moving_looks >= MIN_MOVING_LOOKS_DOUBTFUL;
+        let doubt = if long_way { DOUBTFUL } else { 1.0 };
+        let travelled =
+            self.hits >= MIN_LOOKS_TRAVELLED && self.has_travelled() && mean >= MIN_MEAN_TRAVELLED * doubt;
         let in_place =
             self.hits >= MIN_LOOKS_IN_PLACE && self.moving_looks >= MIN_MOVING_LOOKS && mean >= MIN_MEAN_IN_PLACE;
-        // Having come a long way in plain sight makes up for doubtful looks.
-        let long_way = travelled && self.moving_looks >= MIN_MOVING_LOOKS_DOUBTFUL;
-        let sure = self.confidence_max >= sure_confidence * if long_way { DOUBTFUL } else { 1.0 };
+        let sure = self.confidence_max >= sure_confidence * if travelled { doubt } else { 1.0 };
         sure && (travelled || in_place) && self.group_is_clear()
     }
 

@@ -37,7 +37,7 @@ const MAX_DOUBLED: u32 = 4;
 /// A detection of which this share is moving may begin a track at a lower
 /// confidence, by this factor.
 const CLEARLY_MOVING: f32 = 0.3;
-const MOVING_DISCOUNT: f32 = 0.75;
+const MOVING_DISCOUNT: f32 = 0.65;
 /// A part lies inside the whole by this share, the whole is larger by one of
 /// these factors (small detectors also find "something" as large as the whole
 /// picture) and was found with at least this share of the part's confidence.
@@ -130,8 +130,8 @@ impl Tracker {
                 track.weigh_rivals(detections);
             }
         }
-        self.confirm();
         self.drop_doubles();
+        self.confirm();
         self.drop_lost(at);
         for (free, part) in detection_free.iter_mut().zip(parts) {
             *free &= !part;
@@ -141,7 +141,7 @@ impl Tracker {
 
     fn confirm(&mut self) {
         for track in &mut self.tracks {
-            if !track.confirmed && track.misses == 0 {
+            if !track.confirmed && track.misses == 0 && track.doubled == 0 {
                 track.confirmed = track.is_credible(self.settings.sure_confidence);
             }
         }
