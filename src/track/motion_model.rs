@@ -84,9 +84,8 @@ impl BoxMotion {
         self.h.predict(dt_s, GROWTH_CHANGE * self.h.x.max(0.01));
         if hidden {
             let fade = (-dt_s / 1.0).exp();
-            for growth in [&mut self.w, &mut self.h] {
-                growth.v *= (-dt_s / 0.2).exp();
-            }
+            // And it neither grows nor shrinks.
+            (self.w.v, self.h.v) = (0.0, 0.0);
             self.cx.v *= fade;
             self.cy.v *= fade;
         }

@@ -247,8 +247,7 @@ impl Track {
         // Having come a long way in plain sight makes up for doubtful looks.
         let long_way = self.moving_looks >= MIN_MOVING_LOOKS_DOUBTFUL;
         let doubt = if long_way { DOUBTFUL } else { 1.0 };
-        let travelled =
-            self.hits >= MIN_LOOKS_TRAVELLED && self.has_travelled() && mean >= MIN_MEAN_TRAVELLED * doubt;
+        let travelled = self.hits >= MIN_LOOKS_TRAVELLED && self.has_travelled() && mean >= MIN_MEAN_TRAVELLED * doubt;
         let in_place =
             self.hits >= MIN_LOOKS_IN_PLACE && self.moving_looks >= MIN_MOVING_LOOKS && mean >= MIN_MEAN_IN_PLACE;
         let sure = self.confidence_max >= sure_confidence * if travelled { doubt } else { 1.0 };

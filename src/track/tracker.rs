@@ -18,6 +18,8 @@ const BUFFER: f32 = 0.15;
 const BUFFER_YOUNG: f32 = 0.5;
 const BUFFER_PER_HIDDEN_S: f32 = 0.5;
 const MAX_BUFFER: f32 = 1.2;
+/// Looks in vain after which an object counts as hidden.
+const HIDDEN_AFTER: u32 = 3;
 /// Suspicions are dropped after this time unseen.
 const TENTATIVE_HIDDEN: Duration = Duration::from_millis(1200);
 /// And nothing is dropped before this many looks in vain.
@@ -105,18 +107,28 @@ impl Tracker {
         let mut track_free = vec![true; self.tracks.len()];
         let parts: Vec<bool> = (0..detections.len()).map(|d| is_part(d, detections)).collect();
         let mut detection_free: Vec<bool> = (0..detections.len()).map(|d| !outdone(d, detections)).collect();
+        // Sure detections first, then doubtful ones (ByteTrack); what is left
+        // and no other track explains may be a hidden object coming back.
         let sure = self.settings.confidence;
-        for (from, until, least) in
-            [(sure, f32::INFINITY, MIN_SIMILARITY), (self.settings.low_confidence, sure, MIN_SIMILARITY_LOW)]
-        {
-            let in_band = |d: &Detection| d.confidence >= from && d.confidence < until;
+        let stages = [
+            (sure, f32::INFINITY, MIN_SIMILARITY, false),
+            (self.settings.low_confidence, sure, MIN_SIMILARITY_LOW, false),
+            (sure * MOVING_DISCOUNT, f32::INFINITY, MIN_SIMILARITY, true),
+        ];
+        for (from, until, least, hidden) in stages {
+            let tracks = &self.tracks;
+            let suits = |d: &Detection| {
+                let in_band = d.confidence >= from && d.confidence < until;
+                in_band && !(hidden && tracks.iter().any(|t| t.last_seen == at && explains(t, d, at)))
+            };
+            let suitable: Vec<bool> =
+                detections.iter().zip(&detection_free).map(|(d, free)| *free && suits(d)).collect();
             let similarity = |t: usize, d: usize| {
-                let usable = track_free[t] && detection_free[d] && in_band(&detections[d]);
-                if !usable {
+                if !track_free[t] || !suitable[d] || (tracks[t].misses > HIDDEN_AFTER) != hidden {
                     return None;
                 }
                 let whole = if parts[d] { PART_DISCOUNT } else { 1.0 };
-                similarity(&self.tracks[t], &detections[d], at).map(|s| s * whole).filter(|s| *s >= least)
+                similarity(&tracks[t], &detections[d], at).map(|s| s * whole).filter(|s| *s >= least)
             };
             self.matcher.greedy(self.tracks.len(), detections.len(), similarity, &mut self.matches);
             for &(t, d) in &self.matches {
