@@ -14,7 +14,7 @@ use crate::scene::Zones;
 /// Measured with the built-in model on 55 standing people of COCO's photographs
 /// that it finds at some size: shrunk to this height four of five are still
 /// found with a confidence of 0.4 in a single picture (two of five at 32
-/// pixels, one in ten at 20, 93 % at 64). `models/eval/smallest_person.py` measures it
+/// pixels, one in twenty at 20, 91 % at 64). `models/eval/smallest_person.py` measures it
 /// again.
 const SMALLEST_PERSON_PX: f32 = 40.0;
 
