@@ -4,8 +4,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use tawny::commands::{CommandError, WithConfig, config, detect, replay, run};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tawny::commands::{CommandError, WithConfig, aim, check, config, detect, events, replay, run, versions};
 use tracing_subscriber::EnvFilter;
 
 /// Finds out who crossed, which way and when: an edge video-analytics daemon
@@ -34,6 +34,8 @@ Environment:
 #[derive(Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Check(check::CheckArgs),
+    Aim(aim::AimArgs),
     Replay(replay::ReplayArgs),
     /// Finds vehicles, people and animals in still pictures
     ///
@@ -45,6 +47,7 @@ enum Command {
     /// Example: tawny detect --annotate /tmp/boxes ~/trailcam/2026-05/
     #[command(verbatim_doc_comment)]
     Detect(WithConfig<detect::DetectArgs>),
+    Events(events::EventsArgs),
     /// Shows what can be configured, and what is
     Config(config::ConfigArgs),
 }
@@ -53,15 +56,18 @@ impl Command {
     fn run(&self) -> Result<(), CommandError> {
         match self {
             Command::Run(args) => run::run(args),
+            Command::Check(args) => check::run(args),
+            Command::Aim(args) => aim::run(args),
             Command::Replay(args) => replay::run(args),
             Command::Detect(command) => detect::run(&command.file.load()?.config, &command.args),
+            Command::Events(args) => events::run(args),
             Command::Config(args) => config::run(args),
         }
     }
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     start_logging();
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,6 +79,16 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Reads the command line. What `--version` tells has to be looked for on the
+/// disk, so only who asks for it waits for that.
+fn parse() -> Cli {
+    let mut command = Cli::command();
+    if std::env::args_os().any(|argument| argument == "--version") {
+        command = command.long_version(&*versions::long().leak());
+    }
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// Logs to stderr; under systemd without times and colours, which the journal

@@ -44,6 +44,11 @@ impl Frame {
         self.video.timestamp()
     }
 
+    /// FFmpeg's name of the form that the samples are in, for people.
+    pub fn pixel_format(&self) -> &'static str {
+        self.video.format().descriptor().map_or("unknown", |descriptor| descriptor.name())
+    }
+
     /// The planes: the decoder's own memory for planar 8-bit formats, a
     /// repacked copy for the others (packed, semi-planar, 10-bit, RGB).
     ///

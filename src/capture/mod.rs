@@ -13,8 +13,10 @@ mod picture;
 mod program;
 mod reader;
 mod repack;
+mod rgb;
 mod still;
 mod timeline;
+mod watch;
 
 pub use decoder::Decoder;
 pub use error::CaptureError;
@@ -23,5 +25,7 @@ pub use input::{StreamInfo, VideoInput};
 pub use interrupt::Interrupt;
 pub use picture::{Colour, Matrix, Picture, Plane, Rotation};
 pub use reader::{Message, Reader, ReaderSettings};
+pub use rgb::upright_rgb;
 pub use still::{Still, StillError};
 pub use timeline::{FileTimeline, LiveTimeline, TimeBase};
+pub use watch::{Watched, ffmpeg_version, watch};

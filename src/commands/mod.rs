@@ -1,12 +1,15 @@
 //! The command line: each command reads its arguments, calls the library and
 //! prints results to stdout; everything else goes to stderr.
 
+pub mod aim;
+pub mod check;
 pub mod config;
 pub mod detect;
 pub mod draw;
 pub mod events;
 pub mod replay;
 pub mod run;
+pub mod versions;
 
 use std::fmt;
 use std::io;

@@ -21,7 +21,7 @@ pub use classes::{Classes, Detection};
 pub use detector::{DetectError, Detector};
 pub use evidence::{Evidence, GroupColumns};
 pub use letterbox::Letterbox;
-pub use model::ModelError;
+pub use model::{ModelError, built_in_model_hash};
 pub use preprocess::{InputLayout, InputSpec, PreprocessError, Preprocessor, Tensor};
 pub use rider::absorb_riders;
 pub use runtime::{Runtime, RuntimeError};

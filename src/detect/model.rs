@@ -149,6 +149,14 @@ fn make_session(runtime: &Runtime, bytes: &[u8], threads: usize) -> ort::Result<
     builder.commit_from_memory(bytes)
 }
 
+/// The hash of the model in the binary, as [`Detector::model_hash`]
+/// gives it; needs no ONNX Runtime.
+///
+/// [`Detector::model_hash`]: super::Detector::model_hash
+pub fn built_in_model_hash() -> String {
+    short_hash(BUILT_IN)
+}
+
 /// The first twelve hexadecimal digits of the SHA-256.
 fn short_hash(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);

@@ -30,6 +30,7 @@ mod error;
 mod files;
 mod open_things;
 mod opening;
+mod probe;
 mod reader;
 mod schema;
 mod startup;
@@ -39,6 +40,7 @@ mod writer;
 
 pub use error::JournalError;
 pub use opening::JournalOptions;
+pub use probe::{JournalProbe, probe};
 pub use reader::{EventFilter, EventRow, JournalReader, Undelivered};
 pub use status::{JournalFigures, JournalStatus};
 pub use store::{Delivery, Mark};
