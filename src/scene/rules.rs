@@ -275,3 +275,212 @@ fn convoy_happening(convoy: &Convoy, ended: bool) -> Option<Happening> {
 fn convoy_end(convoy: &Convoy) -> Option<Happening> {
     convoy_happening(convoy, true)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Anchor, HumanDuration, TrackingConfig, TripwireConfig};
+    use crate::detect::Detection;
+    use crate::track::Tracker;
+
+    /// Tracker and rules with one upright line in the middle, ten looks a
+    /// second.
+    struct Scene {
+        tracker: Tracker,
+        rules: SceneRules,
+        looks: u32,
+        ids: u128,
+        told: Vec<Happening>,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            Scene::with_line_at(0.5)
+        }
+
+        fn with_line_at(x: f32) -> Scene {
+            let line = TripwireConfig {
+                name: "line".into(),
+                from: [x, 1.0].into(),
+                to: [x, 0.0].into(),
+                forward: "right".into(),
+                backward: "left".into(),
+                anchor: Anchor::Center,
+                groups: Group::ALL.to_vec(),
+            };
+            let camera = CameraConfig { tripwire: vec![line], ..CameraConfig::default() };
+            let settings = SceneConfig { stationary_after: HumanDuration::secs(10), ..SceneConfig::default() };
+            Scene {
+                tracker: Tracker::new(&TrackingConfig::default()),
+                rules: SceneRules::new(&camera, &settings),
+                looks: 0,
+                ids: 0,
+                told: Vec::new(),
+            }
+        }
+
+        fn now(&self) -> Mono {
+            Mono::from_micros(u64::from(self.looks) * 100_000)
+        }
+
+        /// One look at persons of 0.06 x 0.2 around these centres.
+        fn look(&mut self, centres: &[(f32, f32)], moving: bool) {
+            let boxed = |(x, y): &(f32, f32)| BBox::new(x - 0.03, y - 0.1, 0.06, 0.2).clipped();
+            let detections: Vec<Detection> = centres
+                .iter()
+                .map(boxed)
+                .filter(|bbox| bbox.area() > 0.002)
+                .map(|bbox| Detection { bbox, group: Group::Person, confidence: 0.7, class: 0, class_score: 0.7 })
+                .collect();
+            let at = self.now();
+            self.looks += 1;
+            self.tracker.update(at, &detections, &vec![if moving { 0.5 } else { 0.0 }; detections.len()]);
+            let ids = &mut self.ids;
+            let mut make = |_| {
+                *ids += 1;
+                Uuid::from_u128(*ids)
+            };
+            self.rules.update(at, self.tracker.tracks(), self.tracker.ended(), &mut make, &mut self.told);
+        }
+
+        /// One person along these places.
+        fn walk(&mut self, xs: impl IntoIterator<Item = f32>) {
+            for x in xs {
+                self.look(&[(x, 0.5)], true);
+            }
+        }
+
+        fn stand(&mut self, x: f32, looks: u32) {
+            for _ in 0..looks {
+                self.look(&[(x, 0.5)], false);
+            }
+        }
+
+        fn nothing(&mut self, looks: u32) {
+            for _ in 0..looks {
+                self.look(&[], false);
+            }
+        }
+
+        /// What was told, in short: "start 1", "right 1", "left 1", "end 1 left", "group 2".
+        fn story(&self) -> Vec<String> {
+            let tell = |happening: &Happening| match &happening.what {
+                What::Sighting { id, end: None, .. } => format!("start {}", id.as_u128()),
+                What::Sighting { id, end: Some((_, why)), .. } => format!("end {} {why:?}", id.as_u128()),
+                What::Crossing { id, direction: Direction::Forward, .. } => format!("right {}", id.as_u128()),
+                What::Crossing { id, direction: Direction::Backward, .. } => format!("left {}", id.as_u128()),
+                What::Convoy { n, ended, .. } => format!("group of {n}{}", if *ended { " over" } else { "" }),
+            };
+            self.told.iter().map(tell).collect()
+        }
+    }
+
+    fn steps(from: f32, to: f32, n: usize) -> impl Iterator<Item = f32> {
+        (0..=n).map(move |i| from + (to - from) * i as f32 / n as f32)
+    }
+
+    #[test]
+    fn who_passes_starts_crosses_and_ends_each_once_with_their_times() {
+        let mut scene = Scene::new();
+        scene.walk(steps(0.2, 0.8, 30));
+        scene.nothing(40);
+        assert_eq!(scene.story(), ["start 1", "right 1", "end 1 Left"]);
+        let times: Vec<f64> = scene.told.iter().map(|h| h.at.as_secs_f64()).collect();
+        assert!(times[0] == 0.0 && (times[1] - 1.5).abs() < 0.15 && times[2] == 3.0, "{times:?}");
+    }
+
+    #[test]
+    fn pausing_and_jittering_on_the_line_is_one_crossing() {
+        let mut scene = Scene::new();
+        scene.walk(steps(0.2, 0.5, 15));
+        for i in 0..50 {
+            scene.look(&[(if i % 2 == 0 { 0.506 } else { 0.494 }, 0.5)], i % 5 == 0);
+        }
+        scene.walk(steps(0.5, 0.8, 15));
+        scene.nothing(40);
+        assert_eq!(scene.story(), ["start 1", "right 1", "end 1 Left"]);
+    }
+
+    #[test]
+    fn hidden_for_a_second_on_the_line_is_one_sighting_and_one_crossing() {
+        let mut scene = Scene::new();
+        scene.walk(steps(0.2, 0.44, 20));
+        scene.nothing(10);
+        scene.walk(steps(0.57, 0.8, 20));
+        scene.nothing(40);
+        assert_eq!(scene.story(), ["start 1", "right 1", "end 1 Left"]);
+    }
+
+    #[test]
+    fn who_leaves_the_picture_over_a_line_at_its_border_has_passed_once() {
+        let mut scene = Scene::with_line_at(0.975);
+        scene.walk(steps(0.5, 1.04, 27));
+        scene.nothing(40);
+        assert_eq!(scene.story(), ["start 1", "right 1", "end 1 Left"]);
+    }
+
+    #[test]
+    fn two_abreast_are_two_crossings_and_a_group() {
+        let mut scene = Scene::new();
+        for x in steps(0.2, 0.8, 30) {
+            scene.look(&[(x, 0.3), (x, 0.6)], true);
+        }
+        scene.nothing(40);
+        let story = scene.story();
+        assert_eq!(story[..5], ["start 1", "start 2", "right 1", "right 2", "group of 2"], "{story:?}");
+        assert_eq!(story.len(), 7, "{story:?}");
+    }
+
+    #[test]
+    fn there_and_back_is_one_sighting_with_two_crossings() {
+        let mut scene = Scene::new();
+        scene.walk(steps(0.2, 0.8, 30).chain(steps(0.8, 0.2, 30)));
+        scene.nothing(40);
+        assert_eq!(scene.story(), ["start 1", "right 1", "left 1", "end 1 Left"]);
+    }
+
+    #[test]
+    fn who_stands_for_long_is_quiet_and_a_new_sighting_when_moving_again() {
+        let mut scene = Scene::new();
+        scene.walk(steps(0.2, 0.4, 10));
+        scene.stand(0.4, 300);
+        assert_eq!(scene.story(), ["start 1", "end 1 Stationary"]);
+        let moved_at = scene.now();
+        scene.walk(steps(0.41, 0.8, 20));
+        scene.nothing(40);
+        assert_eq!(scene.story()[2..], ["start 2", "right 2", "end 2 Left"]);
+        assert!(scene.told[2].at >= moved_at, "the second begins when it moves, not when it came");
+    }
+
+    #[test]
+    fn a_line_passed_before_it_is_believed_is_told_after_the_start() {
+        let mut scene = Scene::new();
+        scene.walk(steps(0.47, 0.9, 20));
+        scene.nothing(40);
+        assert_eq!(scene.story(), ["start 1", "right 1", "end 1 Left"]);
+        assert!(scene.told[1].at < Mono::from_secs_f64(0.4), "at its own time");
+    }
+
+    #[test]
+    fn a_stop_ends_what_is_open() {
+        let mut scene = Scene::new();
+        scene.walk(steps(0.2, 0.4, 10));
+        scene.tracker.end_all();
+        let mut make = |_| Uuid::nil();
+        scene.rules.finish(scene.tracker.ended(), SightingEnd::Stop, &mut make, &mut scene.told);
+        assert_eq!(scene.story(), ["start 1", "end 1 Stop"]);
+    }
+
+    #[test]
+    fn groups_the_line_is_not_for_do_not_cross_it() {
+        let mut scene = Scene::new();
+        scene.rules.wires[0].config.groups = vec![Group::Vehicle];
+        scene.walk(steps(0.2, 0.8, 30));
+        scene.nothing(40);
+        assert_eq!(scene.story(), ["start 1", "end 1 Left"]);
+        scene.rules.tick(scene.now().plus(Duration::from_secs(3600)), &mut scene.told);
+        assert_eq!(scene.story().len(), 2);
+    }
+}

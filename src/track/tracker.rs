@@ -272,3 +272,142 @@ fn explains(track: &Track, detection: &Detection, at: Mono) -> bool {
     (same || (track.confirmed && track.still_for(at) < STILL) || track.bbox().iou(&detection.bbox) > 0.7)
         && covers(&track.bbox(), &detection.bbox)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{BBox, Group};
+
+    /// Ten looks a second of the same detector.
+    struct Scene {
+        tracker: Tracker,
+        looks: u32,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            Scene { tracker: Tracker::new(&TrackingConfig::default()), looks: 0 }
+        }
+
+        /// One look: group, centre, size and confidence of what is found; all
+        /// of it is seen moving if `moving`.
+        fn look(&mut self, found: &[(Group, [f32; 4], f32)], moving: bool) {
+            let detection = |(group, [x, y, w, h], confidence): &(Group, [f32; 4], f32)| Detection {
+                bbox: BBox::new(x - w / 2.0, y - h / 2.0, *w, *h).clipped(),
+                group: *group,
+                confidence: *confidence,
+                class: *group as u16,
+                class_score: *confidence,
+            };
+            let detections: Vec<Detection> = found.iter().map(detection).collect();
+            let share = if moving { 0.5 } else { 0.0 };
+            let at = Mono::from_micros(u64::from(self.looks) * 100_000);
+            self.looks += 1;
+            self.tracker.update(at, &detections, &vec![share; detections.len()]);
+        }
+
+        fn confirmed(&self) -> Vec<&Track> {
+            self.tracker.tracks().iter().filter(|t| t.confirmed).collect()
+        }
+    }
+
+    #[test]
+    fn who_walks_through_is_one_track_and_is_given_up_outside() {
+        let mut scene = Scene::new();
+        for i in 0..45 {
+            scene.look(&[(Group::Person, [0.1 + 0.02 * i as f32, 0.5, 0.06, 0.2], 0.7)], true);
+        }
+        assert_eq!(scene.tracker.tracks().len(), 1);
+        assert!(scene.confirmed()[0].confirmed);
+        for _ in 0..40 {
+            scene.look(&[], false);
+        }
+        assert!(scene.tracker.tracks().is_empty());
+    }
+
+    #[test]
+    fn hidden_for_a_second_behind_a_tree_it_stays_one_track() {
+        let mut scene = Scene::new();
+        for i in 0..60 {
+            let x = 0.1 + 0.012 * i as f32;
+            let hidden = (25..35).contains(&i);
+            let found = [(Group::Person, [x, 0.5, 0.06, 0.2], 0.7)];
+            scene.look(if hidden { &[] } else { &found }, true);
+            assert!(scene.tracker.ended().is_empty());
+        }
+        assert_eq!(scene.confirmed().len(), 1);
+        assert_eq!(scene.confirmed()[0].id, 1);
+        assert_eq!(scene.confirmed()[0].hits, 50);
+    }
+
+    #[test]
+    fn two_abreast_are_two_tracks_throughout() {
+        let mut scene = Scene::new();
+        for i in 0..40 {
+            let x = 0.1 + 0.02 * i as f32;
+            scene.look(
+                &[(Group::Person, [x, 0.45, 0.05, 0.2], 0.7), (Group::Person, [x + 0.06, 0.5, 0.05, 0.2], 0.65)],
+                true,
+            );
+        }
+        let ids: Vec<u64> = scene.confirmed().iter().map(|t| t.id).collect();
+        assert_eq!(ids, [1, 2]);
+    }
+
+    #[test]
+    fn a_part_inside_a_vehicle_begins_no_track() {
+        let mut scene = Scene::new();
+        for i in 0..30 {
+            let x = 0.2 + 0.015 * i as f32;
+            let cab = (Group::Vehicle, [x + 0.06, 0.5, 0.12, 0.12], 0.6);
+            scene.look(&[(Group::Vehicle, [x, 0.5, 0.28, 0.16], 0.7), cab], true);
+            assert_eq!(scene.tracker.tracks().len(), 1, "look {i}");
+        }
+    }
+
+    #[test]
+    fn scenery_that_never_moves_is_never_believed() {
+        let mut scene = Scene::new();
+        for i in 0..300 {
+            // The detector's boxes and confidences are never quite the same.
+            let jitter = 0.004 * ((i * 7 % 5) as f32 - 2.0);
+            let confidence = 0.5 + 0.02 * (i % 10) as f32;
+            scene.look(&[(Group::Person, [0.5 + jitter, 0.5 - jitter, 0.1, 0.3], confidence)], false);
+            assert!(scene.confirmed().is_empty(), "look {i}");
+        }
+    }
+
+    #[test]
+    fn one_first_taken_for_an_animal_is_one_person() {
+        let mut scene = Scene::new();
+        for i in 0..40 {
+            let place = [0.1 + 0.015 * i as f32, 0.5, 0.06, 0.2];
+            let (animal, person) = if i < 3 { (0.5, 0.3) } else { (0.2, 0.7) };
+            scene.look(&[(Group::Animal, place, animal), (Group::Person, place, person)], true);
+        }
+        assert_eq!(scene.confirmed().len(), 1);
+        assert_eq!(scene.confirmed()[0].group(), Group::Person);
+        assert_eq!(scene.tracker.tracks().len(), 1, "and no animal beside it");
+    }
+
+    #[test]
+    fn the_group_of_a_believed_track_never_changes() {
+        let mut scene = Scene::new();
+        for i in 0..60 {
+            let group = if i < 20 { Group::Person } else { Group::Animal };
+            scene.look(&[(group, [0.1 + 0.01 * i as f32, 0.5, 0.06, 0.2], 0.7)], true);
+            assert!(scene.tracker.tracks().iter().filter(|t| t.id == 1).all(|t| t.group() == Group::Person));
+        }
+    }
+
+    #[test]
+    fn a_single_flash_is_nothing() {
+        let mut scene = Scene::new();
+        scene.look(&[(Group::Vehicle, [0.5, 0.5, 0.3, 0.3], 0.9)], true);
+        for _ in 0..40 {
+            scene.look(&[], false);
+            assert!(scene.tracker.ended().is_empty());
+        }
+        assert!(scene.tracker.tracks().is_empty());
+    }
+}
