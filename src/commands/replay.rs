@@ -14,7 +14,8 @@ use crate::config::{CameraConfig, Config, Source};
 use crate::detect::Detector;
 use crate::domain::{Mono, UtcMillis};
 use crate::event::{Draft, Event, LogId};
-use crate::unit::{Analysis, IdMaker, Player, RecordingCounts, Reporter};
+use crate::unit::{Analysis, IdMaker, Player, PublishError, RecordingCounts, ReplayPublisher, Reporter};
+use crate::uplink::UplinkError;
 
 /// The `log` of replayed events.
 const REPLAY_LOG: &str = "replay";
@@ -24,7 +25,7 @@ const REPLAY_LOG: &str = "replay";
 /// Each event is one line of JSON on stdout, exactly as it would go over the
 /// wire. The first camera of the configuration gives tripwires and zones. The
 /// last line on stderr says what it took. Nothing is read from or written to
-/// the unit's journal.
+/// the unit's journal, not even with --publish.
 ///
 /// Example: tawny replay --config road.toml --start 2026-05-01T20:00:00Z a.mp4 b.mp4
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +40,14 @@ pub struct ReplayArgs {
     /// Play at the speed of the recording instead of as fast as possible
     #[arg(long)]
     pub realtime: bool,
+    /// Send the events to the configured broker as well, marked "replay":true,
+    /// and wait until it has them all
+    ///
+    /// They are numbered under a log of their own in a journal of their own,
+    /// beside the configured one (journal.db: journal-replay.db). What the
+    /// broker does not take stays there and is sent by the next published replay.
+    #[arg(long)]
+    pub publish: bool,
     /// The recordings, in order
     #[arg(required = true, value_name = "VIDEO")]
     pub videos: Vec<PathBuf>,
@@ -65,22 +74,91 @@ pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
             (next, Some(why)) => {
                 at = next;
                 failed += 1;
-                tracing::error!("{}: {why}", video.display());
+                let name = video.display().to_string();
+                // Some errors name it themselves.
+                if why.contains(&name) { tracing::error!("{why}") } else { tracing::error!("{name}: {why}") }
             }
         }
     }
-    replay.summary(at)?;
+    let sent = replay.finish(at)?;
     match failed {
-        0 => Ok(()),
-        n => Err(CommandError::Failed(format!("{n} of {} videos could not be played to the end", args.videos.len()))),
+        0 => sent,
+        n => {
+            let unplayed = format!("{n} of {} videos could not be played to the end", args.videos.len());
+            Err(CommandError::Failed(match sent {
+                Ok(()) => unplayed,
+                Err(unsent) => format!("{unplayed}; {unsent}"),
+            }))
+        }
+    }
+}
+
+/// Where the events' numbers come from.
+enum Numbering {
+    /// Counted here.
+    Counted { unit: String, log: LogId, seq: u64 },
+    /// Given by the journal from which they are sent.
+    Published { publisher: ReplayPublisher, told: u64 },
+}
+
+impl Numbering {
+    fn of(config: &Config, publish: bool) -> Result<Numbering, CommandError> {
+        if publish {
+            return Ok(Numbering::Published { publisher: ReplayPublisher::open(config).map_err(unsent)?, told: 0 });
+        }
+        Ok(Numbering::Counted { unit: config.unit.id.clone(), log: LogId(REPLAY_LOG.to_owned()), seq: 0 })
+    }
+
+    fn is_published(&self) -> bool {
+        matches!(self, Numbering::Published { .. })
+    }
+
+    fn event(&mut self, draft: Draft) -> Result<Event, CommandError> {
+        match self {
+            Numbering::Counted { unit, log, seq } => {
+                *seq += 1;
+                Ok(Event::new(unit, log, *seq, draft))
+            }
+            Numbering::Published { publisher, told } => {
+                *told += 1;
+                publisher.publish(draft).map_err(|e| CommandError::Failed(e.to_string()))
+            }
+        }
+    }
+
+    /// Events of this run.
+    fn told(&self) -> u64 {
+        match self {
+            Numbering::Counted { seq, .. } => *seq,
+            Numbering::Published { told, .. } => *told,
+        }
+    }
+
+    fn finish(self) -> Result<(), CommandError> {
+        match self {
+            Numbering::Counted { .. } => Ok(()),
+            Numbering::Published { publisher, .. } => publisher.finish().map_err(unsent),
+        }
+    }
+}
+
+/// What the configuration's text alone shows is a matter of usage.
+fn unsent(error: PublishError) -> CommandError {
+    use UplinkError::{Address, HalfClientCertificate, NoBroker, PasswordAlone};
+    match &error {
+        PublishError::Uplink(NoBroker) => {
+            CommandError::Usage("--publish needs a broker: set [uplink] broker in the configuration".to_owned())
+        }
+        PublishError::Uplink(Address(_) | HalfClientCertificate | PasswordAlone) => {
+            CommandError::Usage(error.to_string())
+        }
+        _ => CommandError::Failed(error.to_string()),
     }
 }
 
 struct Replay {
     player: Player,
-    unit: String,
-    log: LogId,
-    seq: u64,
+    numbering: Numbering,
     counts: RecordingCounts,
     began: Instant,
 }
@@ -88,16 +166,19 @@ struct Replay {
 impl Replay {
     fn new(config: &Config, camera: &CameraConfig, args: &ReplayArgs) -> Result<Replay, CommandError> {
         let began = Instant::now();
+        let numbering = Numbering::of(config, args.publish)?;
         let detector = Detector::open(&config.detector).map_err(|e| CommandError::Failed(e.to_string()))?;
         let clock = Clock::Recording(RecordingClock { start: args.start });
-        let reporter = Reporter::new(camera, detector.classes(), clock, false);
+        let reporter = Reporter::new(camera, detector.classes(), clock, args.publish);
         let analysis = Analysis::new(config, camera, Arc::new(Mutex::new(detector)));
-        let ids = IdMaker::derived(&camera.name, REPLAY_LOG);
+        // Published, the same recording may be sent again: those are others.
+        let ids = match numbering.is_published() {
+            true => IdMaker::Random,
+            false => IdMaker::derived(&camera.name, REPLAY_LOG),
+        };
         Ok(Replay {
             player: Player::new(analysis, reporter, ids, args.realtime, Interrupt::default()),
-            unit: config.unit.id.clone(),
-            log: LogId(REPLAY_LOG.to_owned()),
-            seq: 0,
+            numbering,
             counts: RecordingCounts::default(),
             began,
         })
@@ -110,9 +191,10 @@ impl Replay {
         let mut stdout = std::io::stdout().lock();
         let mut written = Ok(());
         let mut sink = |draft: Draft| {
-            self.seq += 1;
-            let event = Event::new(&self.unit, &self.log, self.seq, draft);
-            written = writeln!(stdout, "{}", event.to_json()).and_then(|()| stdout.flush());
+            written = self.numbering.event(draft).and_then(|event| {
+                let line = writeln!(stdout, "{}", event.to_json()).and_then(|()| stdout.flush());
+                line.map_err(CommandError::stdout)
+            });
             written.is_ok()
         };
         let mut progress = |done: Duration, of: Option<Duration>| {
@@ -124,15 +206,18 @@ impl Replay {
         let source = Source::Location(name.to_owned());
         let (counts, next, played) = self.player.play(&source, at, &mut progress, &mut sink);
         bar.finish_and_clear();
-        written.map_err(CommandError::stdout)?;
+        written?;
         self.counts.frames += counts.frames;
         self.counts.decoded += counts.decoded;
         self.counts.damaged += counts.damaged;
         Ok((next, played.err().map(|e| e.to_string())))
     }
 
-    /// The line that says what it took.
-    fn summary(&self, end: Mono) -> Result<(), CommandError> {
+    /// Waits until everything is sent where that was asked for, and prints the
+    /// line that says what it all took; gives whether everything was sent.
+    fn finish(self, end: Mono) -> Result<Result<(), CommandError>, CommandError> {
+        let told = self.numbering.told();
+        let sent = self.numbering.finish();
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let cpu_s = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
         let line = format!(
@@ -140,14 +225,15 @@ impl Replay {
             self.counts.frames,
             self.counts.decoded,
             self.player.analysis.counts().inferences,
-            self.seq,
+            told,
             end.as_secs_f64(),
             self.began.elapsed().as_secs_f64(),
         );
         if self.counts.damaged > 0 {
             tracing::warn!("{} packets could not be decoded", self.counts.damaged);
         }
-        writeln!(std::io::stderr(), "{line}").map_err(CommandError::stdout)
+        writeln!(std::io::stderr(), "{line}").map_err(CommandError::stdout)?;
+        Ok(sent)
     }
 }
 

@@ -37,6 +37,14 @@ pub enum RecordingError {
         /// How many were tried.
         packets: u64,
     },
+    /// It ends in the middle: a recorder that lost power, a copy that was cut.
+    #[error("it breaks off after {packets} frames{}", announced.map_or(String::new(), |n| format!(" of {n}")))]
+    BreaksOff {
+        /// How many packets there were.
+        packets: u64,
+        /// How many its index announces.
+        announced: Option<u64>,
+    },
     /// A frame could not be looked at.
     #[error(transparent)]
     Analysis(#[from] AnalysisError),
@@ -80,6 +88,7 @@ impl Player {
         let mut run = Run {
             counts: RecordingCounts::default(),
             timeline: FileTimeline::new(start, None),
+            last_is_short: false,
             pace: self.realtime.then(|| (Instant::now(), start)),
         };
         let played = self.frames(source, start, &mut run, progress, sink);
@@ -104,20 +113,21 @@ impl Player {
         run.timeline = FileTimeline::new(start, info.frame_interval);
         let time_base = TimeBase { numerator: info.time_base.numerator(), denominator: info.time_base.denominator() };
         let mut packet = ffmpeg::Packet::empty();
-        let mut last_error = None;
+        let mut ended: Option<Result<(), RecordingError>> = None;
         loop {
             match input.read(&mut packet) {
                 Ok(true) => {
                     run.counts.frames += 1;
+                    run.last_is_short = packet.is_corrupt();
                     decoder.send(&packet);
                 }
                 Ok(false) => {
                     decoder.send_end();
-                    last_error = Some(Ok(()));
+                    ended = Some(run.check_end(info.frames));
                 }
                 Err(e) => {
                     decoder.send_end();
-                    last_error = Some(Err(e.into()));
+                    ended = Some(Err(e.into()));
                 }
             }
             while let Some(stamp) = decoder.receive(&mut self.frame) {
@@ -130,13 +140,8 @@ impl Player {
                 progress(self.frame.at.since(start), info.duration);
             }
             run.counts.damaged = decoder.damaged;
-            if let Some(ended) = last_error.take() {
-                let nothing = run.counts.decoded == 0;
-                return if nothing && ended.is_ok() {
-                    Err(RecordingError::NoPictures { packets: run.counts.frames })
-                } else {
-                    ended
-                };
+            if let Some(ended) = ended.take() {
+                return ended.and_then(|()| run.check_pictures());
             }
         }
     }
@@ -162,11 +167,32 @@ impl Player {
 struct Run {
     counts: RecordingCounts,
     timeline: FileTimeline,
+    /// The file held less of the last packet than it should.
+    last_is_short: bool,
     /// When playing at its own speed: the wall clock at a media time.
     pace: Option<(Instant, Mono)>,
 }
 
 impl Run {
+    /// At the end of the file: was that all?
+    fn check_end(&self, announced: Option<u64>) -> Result<(), RecordingError> {
+        let packets = self.counts.frames;
+        // Edit lists and careless muxers make the index name a few too many.
+        let far_too_few = announced.is_some_and(|n| packets + 1 < n - n / 20);
+        if self.last_is_short || far_too_few {
+            return Err(RecordingError::BreaksOff { packets, announced });
+        }
+        Ok(())
+    }
+
+    /// At the end of the file: was anything to be seen?
+    fn check_pictures(&self) -> Result<(), RecordingError> {
+        match self.counts.decoded {
+            0 => Err(RecordingError::NoPictures { packets: self.counts.frames }),
+            _ => Ok(()),
+        }
+    }
+
     /// Waits until the frame at `at` is due. False when interrupted.
     fn wait(&self, at: Mono, interrupt: &Interrupt) -> bool {
         match self.pace {

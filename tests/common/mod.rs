@@ -3,3 +3,4 @@
 
 pub mod broker;
 pub mod drafts;
+pub mod program;

@@ -1,0 +1,149 @@
+//! `tawny replay` as its users meet it: the same result every time, times that
+//! follow the recording, and a clear word about what cannot be played.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::program::{STREET, STREET_LINE, Said, Studio, tawny, tawny_with};
+
+fn street() -> Studio {
+    Studio::new(STREET_LINE)
+}
+
+/// `N frames, N decoded, N inferences, N events, S s video, S s wall, S s cpu`
+fn figures(summary: &str) -> Vec<f64> {
+    let names = ["frames", "decoded", "inferences", "events", "s video", "s wall", "s cpu"];
+    let parts: Vec<&str> = summary.split(", ").collect();
+    assert_eq!(parts.len(), names.len(), "{summary:?}");
+    let figure = |(part, name): (&&str, &&str)| {
+        let value = part.strip_suffix(name).and_then(|part| part.strip_suffix(' '));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{part:?} is no {name} in {summary:?}"))
+    };
+    parts.iter().zip(&names).map(figure).collect()
+}
+
+fn assert_failed(said: &Said, words: &[&str]) {
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    for word in words {
+        assert!(said.stderr.contains(word), "no {word:?} in {}", said.stderr);
+    }
+}
+
+#[test]
+fn twice_the_same_recording_is_byte_for_byte_the_same_and_every_line_an_event() {
+    let studio = street();
+    let (first, second) = (studio.replay(&[STREET]), studio.replay(&[STREET]));
+    assert_eq!((first.code, second.code), (Some(0), Some(0)), "{}", first.stderr);
+    assert_eq!(first.stdout, second.stdout);
+    let events = first.events();
+    assert!(events.iter().map(|e| e.seq).eq(1..=events.len() as u64));
+    assert!(events.iter().all(|e| e.log.0 == "replay" && e.unit == "unit" && !e.replay));
+    assert_eq!(first.crossings(), [("vehicle".into(), "left".into()), ("vehicle".into(), "right".into())]);
+
+    let numbers = figures(first.summary());
+    let [frames, decoded, inferences, told, video_s, ..] = numbers[..] else { unreachable!() };
+    assert_eq!(frames, decoded);
+    assert!(inferences > 0.0 && inferences <= decoded);
+    assert_eq!(told, events.len() as f64);
+    assert!((video_s - frames / 12.5).abs() < 0.1, "{video_s} s for {frames} frames");
+}
+
+#[test]
+fn start_moves_times_and_nothing_else() {
+    let studio = street();
+    let plain = studio.replay(&[STREET]).events();
+    let moved = studio.replay_with(&["--start", "2026-05-01T20:00:00Z"], &[STREET]).events();
+    assert_eq!(plain.len(), moved.len());
+    assert!(plain[0].stamp.t.0 >= 0 && plain[0].stamp.t.0 < 60_000, "without it time counts from 1970");
+    let start_ms = tawny::domain::UtcMillis::parse("2026-05-01T20:00:00Z").unwrap().0;
+    for (plain, moved) in plain.iter().zip(&moved) {
+        assert_eq!(moved.stamp.t.0 - plain.stamp.t.0, start_ms);
+        assert_eq!((moved.stamp.mono_ms, moved.body.kind()), (plain.stamp.mono_ms, plain.body.kind()));
+    }
+    let said = studio.replay_with(&["--start", "yesterday"], &[STREET]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("2026-05-01T20:15:00Z"), "it shows how to write a time: {}", said.stderr);
+}
+
+#[test]
+fn recordings_follow_one_another_and_do_not_mix() {
+    let studio = street();
+    let once = studio.replay(&[STREET]);
+    let twice = studio.replay(&[STREET, STREET]);
+    let length_ms = figures(once.summary())[0] as u64 * 80;
+    let (once, both) = (once.events(), twice.events());
+    assert_eq!(both.len(), 2 * once.len());
+    assert!(both.iter().map(|e| e.seq).eq(1..=both.len() as u64));
+    for (again, first) in both[once.len()..].iter().zip(&once) {
+        // The end of a group or sighting says which recording it belongs to.
+        assert_eq!(again.body.kind(), first.body.kind());
+        assert_eq!(again.stamp.mono_ms - first.stamp.mono_ms, length_ms);
+    }
+}
+
+#[test]
+fn what_is_no_video_is_named_and_the_others_are_played() {
+    let studio = street();
+    let empty = studio.file("empty.mp4", "");
+    let text = studio.file("notes.mp4", "These are no pictures.\n".repeat(100));
+    let folder = studio.path("folder.mp4");
+    std::fs::create_dir(&folder).unwrap();
+    let sound = studio.path("sound.wav");
+    let tone = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "sine=duration=1"])
+        .arg(&sound)
+        .status();
+    assert!(tone.unwrap().success());
+    let missing = studio.path("missing.mp4");
+    let bad = [&empty, &text, &folder, &sound, &missing];
+    let mut videos: Vec<_> = bad.iter().map(|path| path.to_path_buf()).collect();
+    videos.insert(2, STREET.into());
+    let said = studio.replay(&videos);
+    assert_failed(&said, &["5 of 6 videos", "no such file", "Is a directory", "holds no video stream"]);
+    for path in bad {
+        let name = path.display().to_string();
+        let lines = said.stderr.lines().filter(|line| line.contains(&name)).count();
+        assert_eq!(lines, 1, "one message about {name}: {}", said.stderr);
+    }
+    assert_eq!(said.crossings().len(), 2);
+}
+
+#[test]
+fn a_recording_that_breaks_off_is_played_as_far_as_it_goes_and_reported() {
+    let studio = street();
+    let whole = std::fs::read(studio.make(STREET, "-c copy -movflags +faststart", "whole.mp4")).unwrap();
+    let cut = studio.file("cut.mp4", &whole[..whole.len() * 6 / 10]);
+    let said = studio.replay(&[&cut]);
+    assert_failed(&said, &["breaks off", "1 of 1 videos"]);
+    assert_eq!(said.crossings(), [("vehicle".into(), "left".into())]);
+
+    // The usual layout has its index at the end: nothing can be played.
+    let whole = std::fs::read(studio.make(STREET, "-c copy -movflags -faststart", "late.mp4")).unwrap();
+    let headless = studio.file("headless.mp4", &whole[..whole.len() * 6 / 10]);
+    let said = studio.replay(&[&headless]);
+    assert_failed(&said, &["headless.mp4: "]);
+    assert_eq!(said.stdout, "");
+}
+
+#[test]
+fn a_detector_that_cannot_be_had_is_explained() {
+    let studio = street();
+    let missing = Studio::new("[detector]\nmodel = \"none.onnx\"\n");
+    assert_failed(&missing.replay(&[STREET]), &["none.onnx"]);
+    let garbage = Studio::new("[detector]\nmodel = \"garbage.onnx\"\n");
+    garbage.file("garbage.onnx", [0x5a; 4096]);
+    assert_failed(&garbage.replay(&[STREET]), &["garbage.onnx"]);
+
+    let config = studio.path("tawny.toml").display().to_string();
+    let args = ["replay", "--config", &config, STREET];
+    let said = tawny_with(args, &[("TAWNY_ONNXRUNTIME", "/nonexistent/libonnxruntime.so")]);
+    assert_failed(&said, &["/nonexistent/libonnxruntime.so: does not exist", "scripts/setup"]);
+}
+
+#[test]
+fn a_command_line_that_cannot_work_is_code_2() {
+    assert_eq!(tawny(["replay"]).code, Some(2));
+    let wrong = Studio::new("[detector]\nthread = 1\n").replay(&[STREET]);
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.stderr.contains("threads"), "{}", wrong.stderr);
+}
