@@ -138,6 +138,29 @@ struct Cameras {
     running: usize,
 }
 
+impl Cameras {
+    /// Waits for the threads of all cameras until `deadline`; false when some
+    /// are still there.
+    fn wait(&self, deadline: Instant) -> bool {
+        loop {
+            match self.ended.recv_deadline(deadline) {
+                // The channel closes when the last vision thread has gone.
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => return false,
+                Ok(_) => {}
+            }
+        }
+        // They end the programs they read from: none may outlive the daemon.
+        while !self.readers.iter().all(|reader| reader.ended()) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
+}
+
 fn start_cameras(
     config: &Config,
     detector: Detector,
@@ -217,17 +240,8 @@ fn stop(cameras: Cameras, uplink: Option<UplinkHandle>, journal: JournalThread) 
     for reader in &cameras.readers {
         reader.stop();
     }
-    let deadline = Instant::now() + CAMERAS_STOP;
-    loop {
-        match cameras.ended.recv_deadline(deadline) {
-            // The channel closes when the last vision thread has gone.
-            Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {
-                tracing::warn!("a camera did not stop in time; it is left behind");
-                break;
-            }
-            Ok(_) => {}
-        }
+    if !cameras.wait(Instant::now() + CAMERAS_STOP) {
+        tracing::warn!("a camera did not stop in time; it is left behind");
     }
     if let Some(uplink) = uplink {
         uplink.stop(UPLINK_STOP);

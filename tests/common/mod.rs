@@ -2,4 +2,6 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 pub mod broker;
+pub mod camera;
+pub mod daemon;
 pub mod drafts;
