@@ -40,7 +40,7 @@ const LINE: &str = r#"
 fn busy_street() -> String {
     let lines = (1..=9).map(|i| LINE.replace("0.45", &format!("0.{i}")).replace("\"line\"", &format!("\"line{i}\"")));
     let camera = "[[camera]]\nname = \"road\"\nsource = \"STREET\"\nrealtime = false\nloop = true\n";
-    format!("{camera}{}[detector]\nactive_rate = 5.0\n", lines.collect::<String>())
+    format!("{camera}{}[detector]\nactive_rate = 4.0\n", lines.collect::<String>())
 }
 
 /// The street at its own speed, once.
@@ -97,7 +97,8 @@ fn a_street_becomes_crossings_at_a_subscriber() {
     assert!(crossings.iter().all(|e| e["cam"] == "road" && e["wire"] == "line" && e["ts"] != "file"));
     let kinds: Vec<_> = rows.iter().map(|row| row.event["kind"].as_str().unwrap()).collect();
     assert_eq!((kinds.first(), kinds.last()), (Some(&"boot"), Some(&"watch")));
-    assert!(!kinds.contains(&"camera"), "the end of a file is no loss: {kinds:?}");
+    let camera: Vec<_> = rows.iter().filter(|row| row.event["kind"] == "camera").map(|row| &row.event["why"]).collect();
+    assert_eq!(camera, ["end of file"]);
     let watch = &rows.last().unwrap().event;
     assert!(watch["frames"].as_u64().unwrap() >= 180, "{watch}");
 
@@ -187,7 +188,7 @@ fn sigterm_under_load_delivers_everything() {
     // First a heap of events that no broker took.
     let unit = Unit::new(&busy_street());
     let daemon = unit.start();
-    wait_for("a heap of events", || unit.rows().len() > 30);
+    wait_for("a heap of events", || unit.rows().len() > 15);
     assert_stopped_well(&daemon.terminate());
     let heap = unit.rows().len();
     unit.configure(&with_broker(&busy_street(), broker.port));
@@ -351,7 +352,8 @@ fn a_bad_start_ends_with_one_message_and_the_right_code() {
     let one_message = |unit: &Unit, code: i32, parts: &[&str]| {
         let end = Daemon::start(unit.command().env("TAWNY_LOG", "error")).wait();
         assert_eq!(end.code, Some(code), "{}", end.log);
-        assert!(end.log.starts_with("tawny: ") && end.log.lines().count() == 1, "one message: {}", end.log);
+        let messages = end.log.lines().filter(|line| line.starts_with("tawny: ")).count();
+        assert!(end.log.starts_with("tawny: ") && messages == 1, "one message: {}", end.log);
         assert!(parts.iter().all(|part| end.log.contains(part)), "{parts:?} in {}", end.log);
     };
     one_message(&Unit::new(""), 2, &["camera"]);
@@ -367,7 +369,9 @@ fn a_bad_start_ends_with_one_message_and_the_right_code() {
     let unit = Unit::new(&format!("{}[detector]\nruntime = \"libnone.so\"\n", street()));
     one_message(&unit, 1, &["libnone.so"]);
 
-    let unit = Unit::new(&with_broker(&street(), 1883).replace("[uplink]", "[uplink]\npassword_file = \"none\""));
+    let unit = Unit::new(
+        &with_broker(&street(), 1883).replace("[uplink]", "[uplink]\nusername = \"unit\"\npassword_file = \"none\""),
+    );
     one_message(&unit, 1, &["none"]);
 
     let unit = Unit::new(&street());

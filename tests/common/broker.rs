@@ -77,9 +77,9 @@ impl Drop for Broker {
     }
 }
 
-/// Waits for `what` to become true; panics after 30 s.
+/// Waits for `what` to become true; panics after 60 s.
 pub fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !check() {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
