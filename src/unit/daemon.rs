@@ -273,6 +273,7 @@ fn notify(states: &[NotifyState<'_>]) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn cameras(ended: Receiver<Ended>, running: usize) -> Cameras {
