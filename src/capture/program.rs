@@ -1,15 +1,18 @@
 //! A program's standard output as a video source (`rpicam-vid … -o -`).
 
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::interrupt::Interrupt;
 
-/// The running program; killed and reaped when dropped.
+/// The running program; killed with all it started, and reaped, when dropped.
 pub struct Program {
     child: Child,
+    reaped: bool,
 }
 
 impl Program {
@@ -25,22 +28,29 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // A group of its own: a script must not leave its camera program behind.
+            .process_group(0)
             .spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("the program has no output"))?;
-        Ok((Program { child }, ProgramOutput { stdout, interrupt: interrupt.clone() }))
+        Ok((Program { child, reaped: false }, ProgramOutput { stdout, interrupt: interrupt.clone() }))
     }
 
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<String> {
-        self.child.try_wait().ok().flatten().map(|status| format!("the program ended ({status})"))
+        let status = self.child.try_wait().ok().flatten()?;
+        self.reaped = true;
+        Some(format!("the program ended ({status})"))
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Both fail only when the program has already gone.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Once reaped, its number may be somebody else's.
+        if !self.reaped {
+            // Both fail only when the program has already gone.
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            let _ = self.child.wait();
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
@@ -75,6 +76,7 @@ pub struct Reader {
     /// Packets thrown away because the queue was full.
     pub dropped: Arc<AtomicU64>,
     interrupt: Interrupt,
+    thread: JoinHandle<()>,
 }
 
 impl Reader {
@@ -93,11 +95,11 @@ impl Reader {
             now,
             beat,
         };
-        std::thread::Builder::new().name(format!("capture {name}")).spawn(move || {
+        let thread = std::thread::Builder::new().name(format!("capture {name}")).spawn(move || {
             reading.run();
             reading.beat.finished();
         })?;
-        Ok(Reader { messages, dropped, interrupt })
+        Ok(Reader { messages, dropped, interrupt, thread })
     }
 
     /// Asks the thread to end, at once and without waiting.
@@ -108,6 +110,11 @@ impl Reader {
     /// Whether it was asked to end.
     pub fn stopping(&self) -> bool {
         self.interrupt.stopped()
+    }
+
+    /// Whether the thread has ended, and with it the program it read from.
+    pub fn ended(&self) -> bool {
+        self.thread.is_finished()
     }
 }
 

@@ -134,6 +134,7 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::domain::{BBox, Group};
     use crate::event::{Conf, Phase, Seconds};

@@ -128,6 +128,15 @@ impl JournalHandle {
         self.append_and_wait(Vec::new())
     }
 
+    /// Like [`flush`](Self::flush), but gives up after `patience`; returns
+    /// whether everything is committed.
+    pub fn flush_within(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let (done, answer) = bounded(1);
+        let command = Command::Append { drafts: Vec::new(), done: Some(done) };
+        self.commands.send_timeout(command, patience).is_ok() && answer.recv_deadline(deadline).is_ok()
+    }
+
     /// Notes how far events of journal `log` have come. Never blocks: gives
     /// the marks back when the queue is full.
     ///

@@ -263,7 +263,7 @@ mod tests {
     fn a_light_switch_is_relearned_without_firing_and_without_going_blind() {
         let mut scene = Scene::new();
         scene.run(60, |_, x, y| texture(x, y));
-        let dark = |x: usize, y: usize| if (x / 8 + y / 8) % 2 == 0 { 8.0 } else { 35.0 };
+        let dark = |x: usize, y: usize| if (x / 8 + y / 8).is_multiple_of(2) { 8.0 } else { 35.0 };
         let (state, cells) = scene.show(dark);
         assert_eq!((state, cells), (State::Learning, 0));
         assert_eq!(scene.run(60, |_, x, y| dark(x, y)), 0);

@@ -85,6 +85,7 @@ fn fill_row(plane: &Plane<'_>, block: usize, row: usize, cells: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::capture::{Colour, Rotation};
 

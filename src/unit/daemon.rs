@@ -25,10 +25,14 @@ use crate::journal::{Journal, JournalError, JournalHandle, JournalOptions, Journ
 use crate::uplink::{HealthFeed, LinkSettings, Uplink, UplinkError, UplinkHandle, UplinkSetup, UplinkStatus};
 
 /// How long stopping takes at most, all together under five seconds: the
-/// cameras, the delivery of what is undelivered, the last commit.
+/// cameras, the commit of their last events, the delivery of what is
+/// undelivered (with a second for the goodbye, and within a time that counts
+/// from the beginning), the commit of the acknowledgements.
 const CAMERAS_STOP: Duration = Duration::from_millis(900);
+const LAST_COMMIT: Duration = Duration::from_millis(900);
 const UPLINK_STOP: Duration = Duration::from_secs(3);
-const JOURNAL_STOP: Duration = Duration::from_millis(700);
+const UPLINK_STOPPED_BY: Duration = Duration::from_millis(3000);
+const JOURNAL_STOP: Duration = Duration::from_millis(400);
 /// How often the threads' heartbeats are looked at without a watchdog.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
 
@@ -75,7 +79,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     notify(&[NotifyState::Ready]);
     let outcome = look_after(&signals, &cameras, &beats);
     notify(&[NotifyState::Stopping]);
-    stop(cameras, uplink, journal_thread)?;
+    stop(cameras, uplink, &journal, journal_thread)?;
     outcome
 }
 
@@ -136,6 +140,29 @@ struct Cameras {
     readers: Vec<Arc<Reader>>,
     ended: Receiver<Ended>,
     running: usize,
+}
+
+impl Cameras {
+    /// Waits for the threads of all cameras until `deadline`; false when some
+    /// are still there.
+    fn wait(&self, deadline: Instant) -> bool {
+        loop {
+            match self.ended.recv_deadline(deadline) {
+                // The channel closes when the last vision thread has gone.
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => return false,
+                Ok(_) => {}
+            }
+        }
+        // They end the programs they read from: none may outlive the daemon.
+        while !self.readers.iter().all(|reader| reader.ended()) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
 }
 
 fn start_cameras(
@@ -213,26 +240,27 @@ fn look_after(signals: &Receiver<()>, cameras: &Cameras, beats: &Heartbeats) -> 
     Ok(())
 }
 
-fn stop(cameras: Cameras, uplink: Option<UplinkHandle>, journal: JournalThread) -> Result<(), RunError> {
+fn stop(
+    cameras: Cameras,
+    uplink: Option<UplinkHandle>,
+    journal: &JournalHandle,
+    journal_thread: JournalThread,
+) -> Result<(), RunError> {
+    let began = Instant::now();
     for reader in &cameras.readers {
         reader.stop();
     }
-    let deadline = Instant::now() + CAMERAS_STOP;
-    loop {
-        match cameras.ended.recv_deadline(deadline) {
-            // The channel closes when the last vision thread has gone.
-            Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {
-                tracing::warn!("a camera did not stop in time; it is left behind");
-                break;
-            }
-            Ok(_) => {}
-        }
+    if !cameras.wait(Instant::now() + CAMERAS_STOP) {
+        tracing::warn!("a camera did not stop in time; it is left behind");
+    }
+    // The uplink delivers what is committed: it must be, before it is told to end.
+    if !journal.flush_within(LAST_COMMIT) {
+        tracing::warn!("the last events are not committed yet; they will be sent after the next start");
     }
     if let Some(uplink) = uplink {
-        uplink.stop(UPLINK_STOP);
+        uplink.stop(UPLINK_STOP.min(UPLINK_STOPPED_BY.saturating_sub(began.elapsed())));
     }
-    journal.stop(JOURNAL_STOP)?;
+    journal_thread.stop(JOURNAL_STOP)?;
     Ok(())
 }
 
@@ -240,5 +268,48 @@ fn stop(cameras: Cameras, uplink: Option<UplinkHandle>, journal: JournalThread) 
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(e) = sd_notify::notify(states) {
         tracing::debug!("systemd was not told: {e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn cameras(ended: Receiver<Ended>, running: usize) -> Cameras {
+        Cameras { readers: Vec::new(), ended, running }
+    }
+
+    #[test]
+    fn a_vision_thread_that_panics_ends_the_daemon_as_a_defect() {
+        let (sender, ended) = crossbeam_channel::bounded(2);
+        let still_running = sender.clone();
+        let thread = std::thread::spawn(move || {
+            let mut notice = EndNotice { sender, how: Ended::Badly };
+            if notice.how == Ended::Badly {
+                panic!("a defect, as this test wants it");
+            }
+            notice.how = Ended::Well;
+        });
+        assert!(thread.join().is_err());
+        let outcome = look_after(&crossbeam_channel::never(), &cameras(ended, 2), &Heartbeats::new());
+        assert!(matches!(outcome, Err(RunError::Defect)));
+        drop(still_running);
+    }
+
+    #[test]
+    fn it_ends_when_the_last_file_is_played_or_a_signal_comes() {
+        let (sender, ended) = crossbeam_channel::bounded(2);
+        drop(EndNotice { sender: sender.clone(), how: Ended::Well });
+        drop(EndNotice { sender: sender.clone(), how: Ended::Well });
+        let watched = cameras(ended, 2);
+        assert!(look_after(&crossbeam_channel::never(), &watched, &Heartbeats::new()).is_ok());
+        let (signal, signals) = crossbeam_channel::bounded(1);
+        signal.send(()).unwrap();
+        assert!(look_after(&signals, &watched, &Heartbeats::new()).is_ok());
+        // One that never ends is waited for only so long.
+        assert!(!watched.wait(Instant::now()));
+        drop(sender);
+        assert!(watched.wait(Instant::now() + Duration::from_secs(9)));
     }
 }

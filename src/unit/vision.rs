@@ -104,6 +104,7 @@ impl Vision {
                 Ok(Message::Packet { packet, arrival }) => watch.packet(&packet, arrival),
                 Ok(Message::Lost { why }) => watch.lost(why),
                 Ok(Message::Ended) => {
+                    watch.last_pictures();
                     watch.lost("end of file".to_owned());
                     return watch.finish(SightingEnd::Left, &beat);
                 }
@@ -153,6 +154,7 @@ impl Watching {
             self.stats.reconnects.fetch_add(1, Relaxed);
         }
         if recording {
+            self.last_pictures();
             self.close(SightingEnd::Left);
         }
         let now = boot_time_now();
@@ -181,6 +183,19 @@ impl Watching {
         let micros = |stamp: Option<i64>| stamp.filter(|_| stream.has_clock).map(|s| stream.time_base.micros(s));
         stream.live.observe(micros(packet.pts()), arrival);
         stream.decoder.send(packet);
+        self.pictures(&mut stream);
+        self.stream = Some(stream);
+    }
+
+    /// No more packets: the pictures that the decoder held back for reordering.
+    fn last_pictures(&mut self) {
+        if let Some(mut stream) = self.stream.take() {
+            stream.decoder.send_end();
+            self.pictures(&mut stream);
+        }
+    }
+
+    fn pictures(&mut self, stream: &mut Stream) {
         while let Some(stamp) = stream.decoder.receive(&mut self.frame) {
             let micros = stamp.filter(|_| stream.has_clock).map(|s| stream.time_base.micros(s));
             self.frame.at = match &mut stream.media {
@@ -189,13 +204,12 @@ impl Watching {
             };
             self.picture();
         }
-        self.stream = Some(stream);
     }
 
     /// A decoded frame through the stages.
     fn picture(&mut self) {
         let now = boot_time_now();
-        self.stats.decoded.fetch_add(1, Relaxed);
+        let first = self.stats.decoded.fetch_add(1, Relaxed) == 0;
         self.stats.connected.store(true, Relaxed);
         let (reporter, ids) = (&self.reporter, &mut self.ids);
         let mut make = |at: Mono| ids.make(reporter.clock().stamp(at).t);
@@ -207,6 +221,9 @@ impl Watching {
                 self.went_blind(now, e.to_string());
             }
             return;
+        }
+        if first {
+            tracing::info!("the first picture is analysed");
         }
         self.coverage.frame(now);
         self.last_picture = now;

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::ConnectProperties;
 use rumqttc::v5::{AsyncClient, Event, Incoming, MqttOptions};
 
 /// Ends with the value that holds it.
@@ -76,9 +77,9 @@ impl Drop for Broker {
     }
 }
 
-/// Waits for `what` to become true; panics after 30 s.
+/// Waits for `what` to become true; panics after 60 s.
 pub fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !check() {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
@@ -107,7 +108,21 @@ impl Subscriber {
         Subscriber::with(options)
     }
 
+    /// With a session that outlives connections, QoS 1: misses nothing.
+    pub fn persistent(port: u16) -> Subscriber {
+        let mut options = MqttOptions::new(format!("subscriber-{port}-{}", rand_suffix()), "127.0.0.1", port);
+        options.set_clean_start(false).set_max_packet_size(Some(1 << 20));
+        let mut properties = ConnectProperties::new();
+        properties.session_expiry_interval = Some(3600);
+        options.set_connect_properties(properties);
+        Subscriber::start_with(options, QoS::AtLeastOnce)
+    }
+
     pub fn with(options: MqttOptions) -> Subscriber {
+        Subscriber::start_with(options, QoS::AtMostOnce)
+    }
+
+    fn start_with(options: MqttOptions, qos: QoS) -> Subscriber {
         let messages = Arc::new(Mutex::new(Vec::new()));
         let subscribed = Arc::new(AtomicBool::new(false));
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -115,7 +130,7 @@ impl Subscriber {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                tokio::select! { () = listen(options, sink, flag) => {}, _ = stopped => {} }
+                tokio::select! { () = listen(options, qos, sink, flag) => {}, _ = stopped => {} }
             });
         });
         let subscriber = Subscriber { messages, subscribed, stop: Some(stop), thread: Some(thread) };
@@ -149,12 +164,12 @@ fn rand_suffix() -> u32 {
     getrandom::u32().unwrap()
 }
 
-async fn listen(options: MqttOptions, sink: Arc<Mutex<Vec<Message>>>, subscribed: Arc<AtomicBool>) {
+async fn listen(options: MqttOptions, qos: QoS, sink: Arc<Mutex<Vec<Message>>>, subscribed: Arc<AtomicBool>) {
     let (client, mut events) = AsyncClient::new(options, 10);
     loop {
         match events.poll().await {
             Ok(Event::Incoming(Incoming::ConnAck(_))) => {
-                client.try_subscribe("tawny/#", QoS::AtMostOnce).unwrap();
+                client.try_subscribe("tawny/#", qos).unwrap();
             }
             Ok(Event::Incoming(Incoming::SubAck(_))) => subscribed.store(true, Ordering::SeqCst),
             Ok(Event::Incoming(Incoming::Publish(p))) => sink.lock().unwrap().push(Message {

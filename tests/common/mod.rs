@@ -2,5 +2,7 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 pub mod broker;
+pub mod camera;
+pub mod daemon;
 pub mod drafts;
 pub mod program;
