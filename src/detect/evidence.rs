@@ -6,7 +6,7 @@
 //! looked at one by one none passes a sensible threshold. They are combined
 //! as witnesses of "something of this group is here", before the threshold
 //! and before suppression: a noisy-OR (Pearl 1988), 1 − Π(1 − s)^w, over the
-//! three strongest classes with weights 1, ¾ and ½.
+//! three strongest classes with weights 1, 1 and ½.
 //!
 //! Why not over all of them: the head's output for "nothing" is not zero, and
 //! ten animal classes at 0.08 are no animal at 0.57. The weights and what
@@ -85,7 +85,7 @@ fn insert(score: f32, strongest: &mut [f32; 3]) {
     }
 }
 
-/// Noisy-OR with weights 1, ¾, ½; 0..=1 for scores of 0..=1.
+/// Noisy-OR with weights 1, 1, ½; 0..=1 for scores of 0..=1.
 fn combined([first, second, third]: [f32; 3]) -> f32 {
     1.0 - (1.0 - first) * (1.0 - second) * (1.0 - third).sqrt()
 }
