@@ -1,6 +1,8 @@
 //! A decoded picture as planes of 8-bit samples, exactly as the decoder left
 //! them: nothing is copied or converted before somebody needs it.
 
+use crate::domain::BBox;
+
 /// One plane of 8-bit samples.
 #[derive(Debug, Clone, Copy)]
 pub struct Plane<'a> {
@@ -54,6 +56,25 @@ impl Rotation {
         }
     }
 
+    /// The turn that undoes this one.
+    pub fn inverse(self) -> Rotation {
+        match self {
+            Rotation::Quarter => Rotation::ThreeQuarters,
+            Rotation::ThreeQuarters => Rotation::Quarter,
+            other => other,
+        }
+    }
+
+    /// A box in fractions of the stored picture, as it lies in the turned one.
+    pub fn turn(self, b: &BBox) -> BBox {
+        match self {
+            Rotation::None => *b,
+            Rotation::Quarter => BBox::new(1.0 - b.bottom(), b.x, b.h, b.w),
+            Rotation::Half => BBox::new(1.0 - b.right(), 1.0 - b.bottom(), b.w, b.h),
+            Rotation::ThreeQuarters => BBox::new(b.y, 1.0 - b.right(), b.h, b.w),
+        }
+    }
+
     /// Whether width and height change places.
     pub fn is_sideways(self) -> bool {
         matches!(self, Rotation::Quarter | Rotation::ThreeQuarters)
@@ -100,5 +121,22 @@ impl Picture<'_> {
     /// Width and height of the upright picture in pixels.
     pub fn upright_size(&self) -> (usize, usize) {
         if self.rotation.is_sideways() { (self.y.height, self.y.width) } else { (self.y.width, self.y.height) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turning_a_box_there_and_back_changes_nothing() {
+        let b = BBox::new(0.1, 0.2, 0.3, 0.4);
+        for rotation in [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters] {
+            let back = rotation.inverse().turn(&rotation.turn(&b));
+            assert!(back.iou(&b) > 0.999, "{rotation:?}: {back:?}");
+        }
+        // A quarter turn clockwise brings the bottom left corner to the top left.
+        let turned = Rotation::Quarter.turn(&BBox::new(0.0, 0.9, 0.1, 0.1));
+        assert!(turned.iou(&BBox::new(0.0, 0.0, 0.1, 0.1)) > 0.99, "{turned:?}");
     }
 }

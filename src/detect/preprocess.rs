@@ -137,7 +137,7 @@ impl Preprocessor {
         let upright = picture.upright_size();
         let region = visible_region(region, upright)?;
         let fit = Letterbox::new(region, upright, (self.spec.width, self.spec.height));
-        let stored = stored_region(region, picture.rotation);
+        let stored = picture.rotation.inverse().turn(&region);
         let size = if picture.rotation.is_sideways() { (fit.height, fit.width) } else { (fit.width, fit.height) };
         self.resize_planes(picture, stored, size)?;
         self.pad_around(&fit);
@@ -247,16 +247,6 @@ fn visible_region(region: Option<BBox>, (width, height): (usize, usize)) -> Resu
     let visible = region.clipped();
     let enough = finite && visible.w * width as f32 >= 0.99 && visible.h * height as f32 >= 0.99;
     if enough { Ok(visible) } else { Err(PreprocessError::EmptyRegion(region)) }
-}
-
-/// An upright region, as it lies in the stored picture.
-fn stored_region(r: BBox, rotation: Rotation) -> BBox {
-    match rotation {
-        Rotation::None => r,
-        Rotation::Quarter => BBox::new(r.y, 1.0 - r.x - r.w, r.h, r.w),
-        Rotation::Half => BBox::new(1.0 - r.x - r.w, 1.0 - r.y - r.h, r.w, r.h),
-        Rotation::ThreeQuarters => BBox::new(1.0 - r.y - r.h, r.x, r.h, r.w),
-    }
 }
 
 /// How many luma samples one chroma sample stands for. Chroma planes are

@@ -62,7 +62,7 @@ impl Motion {
         let min_cells = (self.settings.min_area * self.luma.cells.len() as f32).ceil() as usize;
         self.finder.find(self.background.mask(), self.luma.width, min_cells.max(3), &mut self.stored_regions);
         self.regions.clear();
-        self.regions.extend(self.stored_regions.iter().map(|region| upright(region, self.rotation)));
+        self.regions.extend(self.stored_regions.iter().map(|region| self.rotation.turn(region)));
         self.state
     }
 
@@ -79,7 +79,7 @@ impl Motion {
 
     /// The share of `bbox` (fractions of the upright picture) that is moving.
     pub fn share_moving(&self, bbox: &BBox) -> f32 {
-        let stored = stored(&bbox.clipped(), self.rotation);
+        let stored = self.rotation.inverse().turn(&bbox.clipped());
         let (w, h) = (self.luma.width as f32, self.luma.height as f32);
         let (x0, x1) = ((stored.x * w) as usize, ((stored.right() * w).ceil() as usize).min(self.luma.width));
         let (y0, y1) = ((stored.y * h) as usize, ((stored.bottom() * h).ceil() as usize).min(self.luma.height));
@@ -98,42 +98,5 @@ impl Motion {
     /// 1 for a well-lit picture, up to 6 at night.
     pub fn exposure_gain(&self) -> f32 {
         (BRIGHT_TARGET / self.luma.percentile(BRIGHT_SHARE).max(1.0)).clamp(1.0, MAX_GAIN)
-    }
-}
-
-/// From fractions of the stored picture to fractions of the upright one.
-fn upright(b: &BBox, rotation: Rotation) -> BBox {
-    match rotation {
-        Rotation::None => *b,
-        Rotation::Quarter => BBox::new(1.0 - b.bottom(), b.x, b.h, b.w),
-        Rotation::Half => BBox::new(1.0 - b.right(), 1.0 - b.bottom(), b.w, b.h),
-        Rotation::ThreeQuarters => BBox::new(b.y, 1.0 - b.right(), b.h, b.w),
-    }
-}
-
-/// The inverse of [`upright`].
-fn stored(b: &BBox, rotation: Rotation) -> BBox {
-    match rotation {
-        Rotation::None => *b,
-        Rotation::Quarter => upright(b, Rotation::ThreeQuarters),
-        Rotation::Half => upright(b, Rotation::Half),
-        Rotation::ThreeQuarters => upright(b, Rotation::Quarter),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn turning_a_box_there_and_back_changes_nothing() {
-        let b = BBox::new(0.1, 0.2, 0.3, 0.4);
-        for rotation in [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters] {
-            let back = stored(&upright(&b, rotation), rotation);
-            assert!(back.iou(&b) > 0.999, "{rotation:?}: {back:?}");
-        }
-        // A quarter turn clockwise brings the bottom left corner to the top left.
-        let turned = upright(&BBox::new(0.0, 0.9, 0.1, 0.1), Rotation::Quarter);
-        assert!(turned.iou(&BBox::new(0.0, 0.0, 0.1, 0.1)) > 0.99, "{turned:?}");
     }
 }

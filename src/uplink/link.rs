@@ -19,7 +19,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
-use super::backoff::{Backoff, random};
 use super::handle::{HealthFeed, UplinkSetup};
 use super::messages::{Presence, Status, publish_packet_size};
 use super::settings::LinkSettings;
@@ -27,6 +26,7 @@ use super::status::UplinkStatus;
 use super::window::{Announced, Window};
 use super::words;
 use crate::clock::{Beat, boot_id, utc_now};
+use crate::domain::{Backoff, jitter};
 use crate::event::LogId;
 use crate::journal::{Delivery, JournalHandle, JournalReader, Mark, Undelivered};
 
@@ -47,6 +47,10 @@ const JOURNAL_RETRY: Duration = Duration::from_millis(500);
 
 /// What is left for the goodbye when the time to deliver is over.
 const GOODBYE_TIME: Duration = Duration::from_millis(500);
+
+/// First and longest pause before the broker is tried again.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LAST: Duration = Duration::from_secs(30);
 
 /// Reading a batch or handling a packet that takes longer is stuck.
 const WORK_DEADLINE: Duration = Duration::from_secs(30);
@@ -137,7 +141,7 @@ impl Link {
             up: false,
             phase: Phase::Running,
             held_until: None,
-            refusals: Backoff::default(),
+            refusals: Backoff::new(RETRY_FIRST, RETRY_LAST),
             read_again: None,
             mark_again: None,
             health_due: None,
@@ -145,7 +149,7 @@ impl Link {
     }
 
     pub async fn run(mut self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LAST);
         loop {
             let places = usize::from(self.settings.window) + SPARE_PLACES;
             let (client, mut events) = AsyncClient::new(self.options(), places);
@@ -168,7 +172,7 @@ impl Link {
                     Polled::Failed(e) => {
                         self.failed(&e);
                         let renew = !self.limits.resumable || library_is_confused(&e, &events);
-                        if self.phase != Phase::Running || !self.rest(backoff.next(random())).await {
+                        if self.phase != Phase::Running || !self.rest(backoff.next(jitter())).await {
                             return self.note_marks(true);
                         }
                         if renew {
@@ -456,7 +460,7 @@ impl Link {
                 self.trouble(words::event_refusal(reason));
                 self.queue.push_back(row);
                 if self.held_until.is_none() {
-                    self.held_until = Some(Instant::now() + self.refusals.next(random()));
+                    self.held_until = Some(Instant::now() + self.refusals.next(jitter()));
                 }
             }
             (Some(Sent::Birth), PubAckReason::Success | PubAckReason::NoMatchingSubscribers) => {}

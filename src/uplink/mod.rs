@@ -11,7 +11,6 @@
 //! of the network ever reaches the pipeline: an absent broker costs a
 //! connection attempt every half a minute.
 
-mod backoff;
 mod handle;
 mod link;
 mod messages;
