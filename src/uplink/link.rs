@@ -350,10 +350,11 @@ impl Link {
         self.marks.push(Mark { seq, delivery, at: utc_now() });
     }
 
-    /// Tells the journal what was acknowledged; waits for the commit if `wait`.
+    /// Tells the journal what was acknowledged; if `wait`, waits for the commit
+    /// of this and of all that it was told before.
     fn note_marks(&mut self, wait: bool) {
         self.mark_again = None;
-        if self.marks.is_empty() {
+        if self.marks.is_empty() && !wait {
             return;
         }
         let marks = std::mem::take(&mut self.marks);
