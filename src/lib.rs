@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Each stage hands the next a small plain value and knows only the stages
-//! before it; [`unit`] is the one place that knows them all, makes the threads
+//! before it; [`mod@unit`] is the one place that knows them all, makes the threads
 //! and joins them with channels. [`domain`] holds the vocabulary that every
 //! stage speaks: geometry, object groups, time.
 

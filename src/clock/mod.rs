@@ -1,9 +1,9 @@
 //! What time it is, and how sure the unit is of it.
 //!
-//! The pipeline counts in [`Mono`](crate::domain::Mono) (CLOCK_BOOTTIME), which
+//! The pipeline counts in [`Mono`] (CLOCK_BOOTTIME), which
 //! only ever grows. People read UTC, which a unit without a battery clock may
 //! not know. A [`Reading`] ties the two together at one moment and says what
-//! vouches for it; every event's [`Stamp`](crate::event::Stamp) is computed
+//! vouches for it; every event's [`Stamp`] is computed
 //! from a reading made when the event is reported.
 //!
 //! [`Heartbeats`] uses the same time line to tell a thread that works or waits

@@ -20,7 +20,7 @@ pub struct DetectArgs {
     #[arg(long, value_name = "FILE")]
     pub model: Option<PathBuf>,
     /// Lowest confidence to report, 0 to 1; what an object must reach if not given
-    /// ([tracking] sure_confidence)
+    /// (`[tracking]` sure_confidence)
     #[arg(long, value_name = "X", value_parser = parse_confidence)]
     pub min_confidence: Option<f32>,
     /// Folder for copies of the pictures with boxes and labels drawn in; made

@@ -3,7 +3,7 @@
 //! The client library is a wire here, never a queue: it forgets what it has not
 //! sent when the broker has forgotten the session, and it tells nobody. So
 //! nothing counts as delivered but an event's own PUBACK, and the join of event
-//! and packet id is kept in [`Window`](window::Window). The link takes events
+//! and packet id is kept in `window.rs`. The link takes events
 //! from the journal through a read connection of its own, a window's worth at a
 //! time, and is woken by commits, never by a timer.
 //!
