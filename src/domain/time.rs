@@ -108,6 +108,18 @@ impl<'de> serde::Deserialize<'de> for UtcMillis {
     }
 }
 
+impl schemars::JsonSchema for UtcMillis {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "UtcMillis".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string", "format": "date-time", "description": "UTC, RFC 3339 with milliseconds"
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
