@@ -183,6 +183,13 @@ fn sources_and_brokers_must_have_a_known_form() {
         ("[uplink]\nclient_key_file = 'a'", "'client_key_file' needs 'client_cert_file' too"),
         ("[uplink]\nclient_cert_file = 'a'", "'client_cert_file' needs 'client_key_file' too"),
         ("[uplink]\npassword_file = 'a'", "'password_file' needs 'username' too"),
+        (
+            "[uplink]\nformat = 'cbor'\n[uplink.home_assistant]\nenabled = true",
+            "FILE:4:11: Home Assistant cannot read CBOR",
+        ),
+        ("[uplink]\nconnect = 'on_event'", "FILE:2:11: 'connect = \"on_event\"' never connects"),
+        ("[uplink]\nconnect = 'schedule'", "needs 'connect_windows' or 'connect_every' too"),
+        ("[uplink]\nconnect_windows = ['6-7']", "must be a part of the day (UTC) such as \"06:00-06:30\""),
         ("[uplink]\nbroker = 'mqtt://h'\nca_file = 'a'", "'ca_file' has no effect on mqtt://"),
     ] {
         let message = refused(text);
@@ -282,7 +289,7 @@ fn relative_paths_start_at_the_folder_of_the_file() {
 
 #[test]
 fn every_path_in_the_schema_is_resolved() {
-    let mut config = parsed(&uncommented()).expect("the default file with everything in it");
+    let mut config = parsed(&usable()).expect("the default file with everything in it");
     config.resolve_paths(Path::new("/folder"));
     let values = serde_json::to_value(&config).expect("JSON");
     let mut checked = 0;
@@ -314,7 +321,7 @@ fn without_sources_run_is_refused_with_a_reason() {
 
 #[test]
 fn show_prints_a_file_that_means_the_same() {
-    let text = uncommented();
+    let text = usable();
     let again = accepted(&accepted(&text));
     let shown = parsed(&again).expect("what it shows is a configuration");
     assert_eq!(shown.uplink.window, Config::default().uplink.window);
@@ -335,6 +342,11 @@ fn defaults() -> String {
     let output = tawny(&["config", "defaults"]);
     assert_eq!(output.status.code(), Some(0));
     stdout(&output)
+}
+
+/// The same but for 'classes', which excludes 'labels'.
+fn usable() -> String {
+    uncommented().lines().filter(|line| !line.starts_with("classes =")).collect::<Vec<_>>().join("\n")
 }
 
 /// The default file with every setting switched on: '#key = …' and '#[[…]]',
@@ -394,7 +406,10 @@ fn the_default_file_has_every_key_at_its_default() {
     });
     let mut config = parsed(&toml::to_string(&table).expect("TOML")).expect("a good configuration");
     let camera = config.camera.remove(0);
-    assert_eq!(config, Config::default());
+    // What the profile decides is written there too.
+    let mut expected = Config::default();
+    expected.settle(1);
+    assert_eq!(config, expected);
     let [wire] = camera.tripwire.as_slice() else { panic!("one tripwire") };
     assert_eq!((wire.forward.as_str(), wire.backward.as_str()), ("forward", "backward"));
     let expected = CameraConfig {
@@ -451,6 +466,39 @@ fn the_examples_are_good_files() {
 // --- Whatever the text is, there is an answer ---
 
 /// Text made of what configurations are made of, often in the wrong place.
+/// The indented blocks of a Markdown text, without their indentation.
+fn indented_blocks(text: &str) -> Vec<String> {
+    let mut blocks = vec![String::new()];
+    for line in text.lines() {
+        match (line.strip_prefix("    "), blocks.last_mut()) {
+            (Some(code), Some(block)) => *block += &format!("{code}\n"),
+            (None, Some(block)) if line.is_empty() && !block.is_empty() => block.push('\n'),
+            (_, _) => blocks.push(String::new()),
+        }
+    }
+    blocks
+}
+
+#[test]
+fn what_the_guides_have_you_write_is_a_good_file() {
+    let guides =
+        std::fs::read_dir(project("docs/guide")).expect("the folder").map(|entry| entry.expect("entry").path());
+    let pages = guides.chain([project("README.md")]).filter(|path| path.extension().is_some_and(|e| e == "md"));
+    let mut seen = 0;
+    for page in pages {
+        for block in indented_blocks(&std::fs::read_to_string(&page).expect("text")) {
+            // [Service] and [Manager] are systemd's.
+            if !block.starts_with('[') || block.starts_with("[S") || block.starts_with("[M") {
+                continue;
+            }
+            let camera = if block.starts_with("[[camera.") { "[[camera]]\n" } else { "" };
+            assert_eq!(parsed(&format!("{camera}{block}")).err(), None, "{}: {block}", page.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 7, "only {seen} were found");
+}
+
 fn toml_like() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![
         "[[camera]]\n",

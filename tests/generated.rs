@@ -103,6 +103,14 @@ impl Key<'_> {
             (_, Some("boolean")) => "true or false".into(),
             (_, Some("string")) => "A string".into(),
             (_, Some("array")) if schema["items"]["oneOf"].is_array() => "A list of these".into(),
+            (_, Some("array")) if schema["items"]["x-kind"] == "window" => {
+                "A list of parts of the day, HH:MM-HH:MM".into()
+            }
+            (_, Some("array")) if schema["items"]["x-kind"] == "operator_key" => {
+                "A list of keys, each \"ed25519:\", 64 hex digits and a name".into()
+            }
+            (_, Some("array")) if schema["items"]["type"] == "string" => "A list of strings".into(),
+            (_, Some("array")) if schema["items"]["type"] == "integer" => "Two whole numbers [width, height]".into(),
             (_, Some("array")) if schema["maxItems"] == 2 => "A point [x, y], each from 0 to 1".into(),
             (_, Some("array")) => "A list of points [x, y], each from 0 to 1".into(),
             _ if schema["oneOf"].is_array() => "One of these".into(),

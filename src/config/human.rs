@@ -43,12 +43,13 @@ fn parse_pairs(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     }
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = rest[digits..].trim_start();
-        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-        let (_, factor) = units.iter().find(|(name, _)| *name == &rest[..letters])?;
-        total = total.checked_add(number.checked_mul(*factor)?)?;
-        rest = rest[letters..].trim_start();
+        let (number, behind) = rest.split_at_checked(digits)?;
+        let behind = behind.trim_start();
+        let letters = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at_checked(letters)?;
+        let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*factor)?)?;
+        rest = behind.trim_start();
     }
     Some(total)
 }

@@ -63,13 +63,21 @@ pub fn load(path: Option<&Path>) -> Result<Loaded, ConfigError> {
     let bytes = match read(named) {
         // A dangling link is a mistake; no file at all is a choice.
         Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound && !named.is_symlink() => {
-            return Ok(Loaded { config: Config::default(), path: None });
+            let mut config = Config::default();
+            config.settle(cores());
+            return Ok(Loaded { config, path: None });
         }
         other => other.map_err(|error| ConfigError::Unreadable { path: named.to_owned(), error })?,
     };
     let mut config = parse_bytes(&bytes, named)?;
     config.resolve_paths(named.parent().unwrap_or(Path::new("")));
+    config.settle(cores());
     Ok(Loaded { config, path: Some(named.to_owned()) })
+}
+
+/// The cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// At most one byte more than is allowed.
@@ -87,7 +95,7 @@ fn parse_bytes(bytes: &[u8], name: &Path) -> Result<Config, ConfigError> {
     match str::from_utf8(bytes) {
         Ok(text) => parse(text, name),
         Err(error) => {
-            let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let good = String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default());
             let message = "this is not UTF-8 text".to_owned();
             Err(report(name, &good, vec![Problem { span: good.len()..good.len(), message }]))
         }

@@ -6,10 +6,13 @@
 //! wrong is told at once, each with its line (`problem`).
 
 mod broker;
+mod day_window;
 mod human;
 mod load;
 mod model;
+mod operator_key;
 mod problem;
+mod profile;
 mod rules;
 mod schema;
 mod secrets;
@@ -17,13 +20,17 @@ mod shape;
 mod source;
 
 pub use broker::BrokerUrl;
+pub use day_window::DayWindow;
 pub use human::{ByteSize, HumanDuration};
 pub use load::{DEFAULT_PATH, Loaded, load, parse};
 pub use model::{
-    Anchor, CameraConfig, Config, DetectorConfig, HealthConfig, JournalConfig, MotionConfig, SceneConfig,
-    TrackingConfig, TripwireConfig, UnitConfig, UplinkConfig, ZoneConfig, ZoneMode,
+    Anchor, CameraConfig, CaptureConfig, ClockConfig, Config, Connect, DetectorConfig, EventFormat, EvidenceConfig,
+    GateChoice, HealthConfig, HomeAssistantConfig, InputSize, JournalConfig, ModelFamily, MotionConfig, People,
+    PrivacyConfig, SceneConfig, TrackingConfig, TripwireConfig, UnitConfig, UplinkConfig, ZoneConfig, ZoneMode,
 };
+pub use operator_key::OperatorKey;
 pub use problem::ConfigError;
+pub use profile::{Effort, Profile};
 pub use schema::schema;
 pub use secrets::masked;
 pub use source::{CommandSource, Source, SourceKind};

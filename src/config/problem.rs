@@ -7,7 +7,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::secrets;
-use crate::commands::CommandError;
 
 /// Problems shown at most; the rest is counted.
 const MAX_SHOWN: usize = 20;
@@ -29,15 +28,6 @@ pub enum ConfigError {
     /// message.
     #[error("{}", .0.join("\n"))]
     Invalid(Vec<String>),
-}
-
-impl From<ConfigError> for CommandError {
-    fn from(error: ConfigError) -> CommandError {
-        match error {
-            ConfigError::Unreadable { .. } => CommandError::Failed(error.to_string()),
-            ConfigError::Invalid(_) => CommandError::Usage(error.to_string()),
-        }
-    }
 }
 
 /// One thing that is wrong in a file's text.
@@ -82,10 +72,11 @@ struct Located<'a> {
 impl fmt::Display for Located<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let start = floor_char_boundary(self.text, self.problem.span.start);
-        let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line = self.text[line_start..].lines().next().unwrap_or("");
-        let line_number = self.text[..start].matches('\n').count() + 1;
-        let column = self.text[line_start..start].chars().count() + 1;
+        let before = self.text.get(..start).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let line_number = before.matches('\n').count() + 1;
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
         write!(f, "{}:{line_number}:{column}: {}", self.name.display(), self.problem.message)?;
         let marked = start - line_start..self.problem.span.end.max(start).saturating_sub(line_start);
         let (excerpt, mark) = excerpt(line, marked);

@@ -7,7 +7,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::broker::BrokerUrl;
-use super::model::{CameraConfig, Config, TrackingConfig, TripwireConfig, UplinkConfig, ZoneConfig};
+use super::model::{
+    CameraConfig, ClockConfig, Config, Connect, DetectorConfig, EventFormat, TrackingConfig, TripwireConfig,
+    UplinkConfig, ZoneConfig,
+};
+use super::operator_key::OperatorKey;
 use super::problem::{Problem, quoted};
 use super::source::SourceKind;
 use crate::domain::Point;
@@ -16,6 +20,12 @@ use crate::domain::Point;
 /// the picture: less than a pixel.
 const MIN_LENGTH: f32 = 1e-3;
 const MIN_AREA: f32 = 1e-6;
+
+/// Each key is a way in: few enough to be looked after.
+const MOST_OPERATORS: usize = 16;
+
+/// Sides of a detector's input, pixels.
+const INPUT_SIDES: std::ops::RangeInclusive<u16> = 32..=4096;
 
 /// Everything in `config` that breaks a rule. `document` is the text it was
 /// read from and tells where.
@@ -29,10 +39,18 @@ pub(super) fn check(config: &Config, document: &Spanned<DeTable<'_>>) -> Vec<Pro
         }
         rules.camera(camera);
     }
+    rules.path = vec![Step::Key("detector")];
+    rules.detector(&config.detector);
     rules.path = vec![Step::Key("tracking")];
     rules.tracking(&config.tracking);
+    rules.path = vec![Step::Key("clock")];
+    rules.clock(&config.clock);
+    rules.path = vec![Step::Key("evidence")];
+    rules.evidence(config);
     rules.path = vec![Step::Key("uplink")];
     rules.uplink(&config.uplink);
+    rules.connection(&config.uplink, &config.camera);
+    rules.operators(&config.uplink.operator_keys);
     rules.problems
 }
 
@@ -50,6 +68,21 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
+    fn detector(&mut self, detector: &DetectorConfig) {
+        if detector.labels.is_some() && !detector.classes.is_empty() {
+            self.report(&[Step::Key("labels")], "'labels' and 'classes' both name the classes; one is enough".into());
+        }
+        if let Some(size) = detector.input_size {
+            for (index, side) in [size.width, size.height].into_iter().enumerate() {
+                if !INPUT_SIDES.contains(&side) {
+                    let (least, most) = (INPUT_SIDES.start(), INPUT_SIDES.end());
+                    let message = format!("'input_size' must be from {least} to {most} pixels a side");
+                    self.report(&[Step::Key("input_size"), Step::Index(index)], message);
+                }
+            }
+        }
+    }
+
     fn tracking(&mut self, tracking: &TrackingConfig) {
         let steps = [
             ("low_confidence", tracking.low_confidence, "confidence", tracking.confidence),
@@ -115,7 +148,7 @@ impl Rules<'_> {
             self.report(&[Step::Key("backward")], message);
         }
         for (i, group) in wire.groups.iter().enumerate() {
-            if wire.groups[..i].contains(group) {
+            if wire.groups.iter().take(i).any(|other| other == group) {
                 self.report(&[Step::Key("groups"), Step::Index(i)], format!("\"{group}\" is named twice"));
             }
         }
@@ -132,9 +165,31 @@ impl Rules<'_> {
     /// examination is the last step of the path.
     fn unique(&mut self, names: &[&str], name: &str, what: &str) {
         if let Some(Step::Index(i)) = self.path.last()
-            && names[..*i].contains(&name)
+            && names.iter().take(*i).any(|other| *other == name)
         {
             self.report(&[Step::Key("name")], format!("two {what} of this camera have the name {}", quoted(name)));
+        }
+    }
+
+    fn clock(&mut self, clock: &ClockConfig) {
+        let is_place = |text: &str| {
+            text.rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
+        };
+        if clock.gpsd.as_deref().is_some_and(|text| !is_place(text)) {
+            self.report(&[Step::Key("gpsd")], "write a host and a port, like \"127.0.0.1:2947\"".into());
+        }
+    }
+
+    /// A packet is its topic and a few bytes more than the still.
+    fn evidence(&mut self, config: &Config) {
+        let (still, packet) = (config.evidence.still_size.0, config.uplink.max_packet.0);
+        if config.uplink.broker.is_some() && still + 256 > packet {
+            let message = "'still_size' does not fit into 'uplink.max_packet': no still could be sent".into();
+            self.report(&[Step::Key("still_size")], message);
+        }
+        if config.evidence.clips && config.evidence.pre_roll.0 >= config.evidence.clip_max.0 {
+            self.report(&[Step::Key("pre_roll")], "'pre_roll' must be shorter than 'clip_max'".into());
         }
     }
 
@@ -178,6 +233,38 @@ impl Rules<'_> {
         }
         if uplink.password_file.is_some() && uplink.username.is_none() {
             self.report(&[Step::Key("password_file")], "'password_file' needs 'username' too".into());
+        }
+        if uplink.home_assistant.enabled && uplink.format == EventFormat::Cbor {
+            let message = "Home Assistant cannot read CBOR: 'uplink.format' must be \"json\" for it".into();
+            self.report(&[Step::Key("home_assistant"), Step::Key("enabled")], message);
+        }
+    }
+}
+
+impl Rules<'_> {
+    /// When the unit is connected.
+    fn connection(&mut self, uplink: &UplinkConfig, cameras: &[CameraConfig]) {
+        let timed = uplink.connect_windows.is_some() || uplink.connect_every.is_some();
+        let marked = cameras.iter().any(|camera| camera.tripwire.iter().any(|wire| wire.alert));
+        let never = match uplink.connect {
+            Connect::Schedule if !timed => "'connect = \"schedule\"' needs 'connect_windows' or 'connect_every' too",
+            Connect::OnEvent if !marked => "'connect = \"on_event\"' never connects: no tripwire has 'alert = true'",
+            _ => return,
+        };
+        self.report(&[Step::Key("connect")], never.into());
+    }
+}
+
+impl Rules<'_> {
+    fn operators(&mut self, keys: &[OperatorKey]) {
+        if keys.len() > MOST_OPERATORS {
+            self.report(&[Step::Key("operator_keys")], format!("'operator_keys' takes {MOST_OPERATORS} at most"));
+        }
+        for (i, key) in keys.iter().enumerate() {
+            if keys.iter().take(i).any(|other| other.key == key.key || other.name == key.name) {
+                let message = format!("the key or the name of {} is there twice", quoted(&key.name));
+                self.report(&[Step::Key("operator_keys"), Step::Index(i)], message);
+            }
         }
     }
 }

@@ -19,11 +19,11 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     let mut shown = String::with_capacity(text.len());
     let mut from = 0;
     for range in ranges {
-        shown.push_str(&text[from..range.start]);
+        shown.push_str(text.get(from..range.start).unwrap_or_default());
         shown.push_str(MASK);
         from = range.end;
     }
-    shown.push_str(&text[from..]);
+    shown.push_str(text.get(from..).unwrap_or_default());
     Cow::Owned(shown)
 }
 
@@ -35,11 +35,12 @@ pub(super) fn ranges(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("://") {
         let start = at + 3;
-        let end = text[start..].find(['/', '?', '"', '\'', ' ', '\t', ',']).map_or(text.len(), |n| start + n);
-        if let Some(user_info) = text[start..end].rfind('@')
-            && let Some(colon) = text[start..start + user_info].find(':')
+        let rest = text.get(start..).unwrap_or_default();
+        let authority = rest.split(['/', '?', '"', '\'', ' ', '\t', ',']).next().unwrap_or_default();
+        if let Some((user_info, _)) = authority.rsplit_once('@')
+            && let Some(colon) = user_info.find(':')
         {
-            found.push(start + colon + 1..start + user_info);
+            found.push(start + colon + 1..start + user_info.len());
         }
     }
     // Lengths in bytes stay the same under ASCII lower-casing.
@@ -47,7 +48,7 @@ pub(super) fn ranges(text: &str) -> Vec<Range<usize>> {
     for name in SECRET_NAMES {
         for (at, _) in lower.match_indices(name) {
             let after = at + name.len();
-            let rest = &text[after..];
+            let rest = text.get(after..).unwrap_or_default();
             let value = rest.trim_start_matches([' ', '\t', '"', '\'']);
             let Some(value) = value.strip_prefix(['=', ':']) else { continue };
             let value = value.trim_start_matches([' ', '\t', '"', '\'']);

@@ -8,7 +8,9 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::day_window::DayWindow;
 use super::human::{ByteSize, HumanDuration};
+use super::operator_key::OperatorKey;
 use super::problem::{Problem, quoted};
 
 /// Everything in `document` that does not fit `schema`, which uses the
@@ -258,6 +260,8 @@ fn string_problem(schema: &Value, text: &str) -> Option<String> {
         .then(|| "must be the name of an FFmpeg format such as \"h264\", \"mjpeg\" or \"mpegts\"".into()),
         Some("duration") => quantity_problem::<HumanDuration>(schema, text),
         Some("size") => quantity_problem::<ByteSize>(schema, text),
+        Some("window") => text.parse::<DayWindow>().err(),
+        Some("operator_key") => text.parse::<OperatorKey>().err(),
         // No path, user name or address has use for them, and C ends at NUL.
         _ if text.contains('\0') => Some("cannot contain NUL".into()),
         _ => None,
