@@ -90,9 +90,14 @@ impl Heartbeats {
             .collect()
     }
 
-    /// Whether no thread is past its deadline at `now`.
-    pub fn all_alive(&self, now: Mono) -> bool {
-        self.stuck(now).is_empty()
+    /// The threads that have ended without [`Beat::finished`].
+    pub fn died(&self) -> Vec<String> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let died = threads.iter().filter(|thread| {
+            let finished = thread.deadline_us.load(Ordering::Relaxed) == FINISHED;
+            !finished && Arc::strong_count(&thread.deadline_us) == 1
+        });
+        died.map(|thread| thread.name.clone()).collect()
     }
 }
 
@@ -108,10 +113,10 @@ mod tests {
         let (vision, disk) = (beats.register("vision"), beats.register("journal"));
         vision.working_until(Mono::from_micros(5 * SECOND));
         disk.waiting();
-        assert!(beats.all_alive(Mono::from_micros(5 * SECOND)));
+        assert!(beats.stuck(Mono::from_micros(5 * SECOND)).is_empty());
         assert_eq!(beats.stuck(Mono::from_micros(6 * SECOND)), ["vision"]);
         vision.waiting();
-        assert!(beats.all_alive(Mono::from_micros(u64::MAX - 1)));
+        assert!(beats.stuck(Mono::from_micros(u64::MAX - 1)).is_empty());
     }
 
     #[test]
@@ -122,5 +127,6 @@ mod tests {
         done.working_until(Mono::ZERO);
         done.finished();
         assert_eq!(beats.stuck(Mono::from_micros(1)), ["panicked"]);
+        assert_eq!(beats.died(), ["panicked"]);
     }
 }

@@ -2,20 +2,32 @@
 //!
 //! The pipeline counts in [`Mono`] (CLOCK_BOOTTIME), which
 //! only ever grows. People read UTC, which a unit without a battery clock may
-//! not know. A [`Reading`] ties the two together at one moment and says what
-//! vouches for it; every event's [`Stamp`] is computed
-//! from a reading made when the event is reported.
+//! not know. [`Timekeeper`] makes an estimate of it from whatever vouches for a
+//! time and says how far it may be off; a [`Reading`] ties the two together at one moment;
+//! every event's [`Stamp`] is computed from a reading made when the event is
+//! reported. [`Retiming`] finds out which events were stamped wrongly once the time is
+//! known, [`Corrections`] what holds for each.
 //!
 //! [`Heartbeats`] uses the same time line to tell a thread that works or waits
 //! from one that is stuck.
 
+mod corrections;
+mod gpsd;
 mod heartbeat;
+mod keeper;
 mod reading;
+mod retime;
 mod system;
 
+pub use corrections::Corrections;
+pub use gpsd::{GPSD_PORT, Gpsd, Heard};
 pub use heartbeat::{Beat, Heartbeats};
+pub use keeper::{Change, Estimate, GpsTime, KernelTime, RtcTime, SavedClock, Timekeeper};
 pub use reading::{Reading, RecordingClock};
-pub use system::{SystemClock, boot_id, boot_time_now, utc_now};
+pub use retime::{BootSpan, Correction, Retiming, TimeLine, Timed, lines_between};
+pub use system::{
+    ClockFigures, ClockSource, Machine, SystemClock, boot_id, boot_time_now, program_made, source_name, utc_now,
+};
 
 use crate::domain::Mono;
 use crate::event::Stamp;
@@ -23,18 +35,13 @@ use crate::event::Stamp;
 /// Where stamps come from: the machine, or a recording's own time line.
 #[derive(Debug, Clone)]
 pub enum Clock {
-    /// Live: CLOCK_BOOTTIME and the kernel's UTC.
+    /// Live: CLOCK_BOOTTIME and the estimate of UTC.
     System(SystemClock),
     /// Replay: media time counted from a given start.
     Recording(RecordingClock),
 }
 
 impl Clock {
-    /// The machine's clock.
-    pub fn system() -> Clock {
-        Clock::System(SystemClock::new())
-    }
-
     /// When `at` was, as well as is known now.
     pub fn stamp(&self, at: Mono) -> Stamp {
         match self {

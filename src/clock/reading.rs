@@ -4,11 +4,11 @@ use crate::domain::{Mono, UtcMillis};
 use crate::event::{Stamp, TimeSource};
 
 /// Both clocks read at one moment, and what vouches for UTC.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
     /// CLOCK_BOOTTIME.
     pub mono: Mono,
-    /// The kernel's UTC at that moment.
+    /// UTC at that moment, as estimated.
     pub utc: UtcMillis,
     /// What vouches for `utc`.
     pub source: TimeSource,
