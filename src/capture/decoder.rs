@@ -1,6 +1,9 @@
-//! Packets in, frames out. One thread: frame threading would add latency.
+//! Packets in, frames out. One thread unless more are asked for: frame
+//! threading delays every picture by a frame for each thread beyond the first.
 
 use ffmpeg_next as ffmpeg;
+
+use ffmpeg::codec::discard::Discard;
 
 use super::error::CaptureError;
 use super::frame::Frame;
@@ -11,7 +14,8 @@ use super::picture::Rotation;
 pub struct Decoder {
     decoder: ffmpeg::decoder::Video,
     rotation: Rotation,
-    /// Packets that could not be decoded, since the beginning.
+    /// Packets that could not be decoded, and pictures that came out damaged,
+    /// since the beginning.
     pub damaged: u64,
 }
 
@@ -21,9 +25,22 @@ impl Decoder {
     /// # Errors
     /// When this FFmpeg has no decoder for it or the decoder refuses.
     pub fn open(info: &StreamInfo) -> Result<Decoder, CaptureError> {
+        Decoder::with_threads(info, 1)
+    }
+
+    /// The same with `threads` threads, at least one.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn with_threads(info: &StreamInfo, threads: u16) -> Result<Decoder, CaptureError> {
         let fail = |e: ffmpeg::Error| CaptureError::Decoder(e.to_string());
         let mut context = ffmpeg::codec::context::Context::from_parameters(info.parameters.clone()).map_err(fail)?;
-        context.set_threading(ffmpeg::codec::threading::Config::count(1));
+        let count = usize::from(threads.max(1));
+        context.set_threading(ffmpeg::codec::threading::Config {
+            kind: ffmpeg::codec::threading::Type::Frame,
+            count,
+            ..Default::default()
+        });
         let mut decoder = context.decoder();
         decoder.set_packet_time_base(info.time_base);
         Ok(Decoder { decoder: decoder.video().map_err(fail)?, rotation: info.rotation, damaged: 0 })
@@ -45,12 +62,25 @@ impl Decoder {
         let _ = self.decoder.send_eof();
     }
 
+    /// Forgets everything that went in: the next packet is a keyframe from
+    /// elsewhere in the stream, or the first one after [`Decoder::send_end`].
+    pub fn flush(&mut self) {
+        self.decoder.flush();
+    }
+
+    /// From the next packet on: whether to decode only what other pictures
+    /// refer to.
+    pub fn skip_disposable(&mut self, skip: bool) {
+        self.decoder.skip_frame(if skip { Discard::NonReference } else { Discard::Default });
+    }
+
     /// The next finished frame into `frame` and its time stamp in stream
     /// units, if it has one. `None` when more packets are needed.
     pub fn receive(&mut self, frame: &mut Frame) -> Option<Option<i64>> {
         loop {
             match self.decoder.receive_frame(frame.video_mut()) {
                 Ok(()) => {
+                    self.damaged += u64::from(frame.is_damaged());
                     frame.rotation = self.rotation;
                     return Some(frame.timestamp());
                 }

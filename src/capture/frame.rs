@@ -44,6 +44,11 @@ impl Frame {
         self.video.timestamp()
     }
 
+    /// The decoder knows that parts of it are made up.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.video.is_corrupt() || !self.video.decode_error_flags().is_empty()
+    }
+
     /// FFmpeg's name of the form that the samples are in, for people.
     pub fn pixel_format(&self) -> &'static str {
         self.video.format().descriptor().map_or("unknown", |descriptor| descriptor.name())

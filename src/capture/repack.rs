@@ -47,7 +47,7 @@ impl Repacked {
         }
         let plane = |index: usize| {
             let component = components.get(index)?;
-            Plane::new(&self.planes[index], component.width, component.height, component.width)
+            Plane::new(self.planes.get(index)?, component.width, component.height, component.width)
         };
         Ok(Picture {
             y: plane(0).ok_or_else(unreadable)?,
@@ -77,8 +77,10 @@ fn describe(video: &ffmpeg::frame::Video) -> Option<(Vec<Component>, bool)> {
     let is_rgb = descriptor.flags & ffi::AV_PIX_FMT_FLAG_RGB as u64 != 0;
     let count = if descriptor.nb_components >= 3 { 3 } else { 1 };
     let (width, height) = (video.width() as usize, video.height() as usize);
-    let components = descriptor.comp[..count]
+    let components = descriptor
+        .comp
         .iter()
+        .take(count)
         .enumerate()
         .map(|(index, c)| {
             let is_chroma = index > 0 && !is_rgb;
@@ -112,8 +114,8 @@ fn copy_component(video: &ffmpeg::frame::Video, c: &Component, out: &mut Vec<u8>
         if bytes == 1 {
             out.extend(row.iter().step_by(c.step).map(|value| value >> c.shift));
         } else {
-            out.extend((0..c.width).map(|x| {
-                let value = u16::from_le_bytes([row[x * c.step], row[x * c.step + 1]]);
+            out.extend(row.chunks(c.step).map(|sample| {
+                let value = if let [low, high, ..] = sample { u16::from_le_bytes([*low, *high]) } else { 0 };
                 (value >> (c.shift + c.depth - 8)) as u8
             }));
         }

@@ -33,6 +33,12 @@ impl TimeBase {
         let us = i128::from(stamp) * 1_000_000 * i128::from(self.numerator) / i128::from(self.denominator.max(1));
         us.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
     }
+
+    /// The stamp for so many microseconds, saturating.
+    pub fn stamp(self, micros: u64) -> i64 {
+        let units = i128::from(micros) * i128::from(self.denominator) / (1_000_000 * i128::from(self.numerator.max(1)));
+        i64::try_from(units).unwrap_or(i64::MAX / 4)
+    }
 }
 
 /// Media time of a recording's frames: never runs backwards, and survives
@@ -66,6 +72,15 @@ impl FileTimeline {
         };
         self.last = Some((pts_us, at));
         at
+    }
+
+    /// There is a frame stamped `pts_us`, whether or not it is ever decoded.
+    pub fn pass(&mut self, pts_us: Option<i64>) {
+        if let (Some(pts), Some((Some(last), _))) = (pts_us, self.last)
+            && pts > last
+        {
+            self.at(pts_us);
+        }
     }
 
     /// Where a recording that follows this one starts.

@@ -27,7 +27,7 @@ pub struct Watched {
     pub keyframes: u64,
     /// Packets between the last two of these.
     pub keyframe_interval: Option<u64>,
-    /// Packets that could not be decoded.
+    /// Packets that could not be decoded, and pictures that came out damaged.
     pub damaged: u64,
     /// Frames decoded.
     pub frames: u64,

@@ -1,0 +1,315 @@
+//! A decoder behind a gate: packets go in as they come, and only those
+//! pictures come out that somebody has to look at.
+//!
+//! While the gate is closed, packets go into the ring and no further. When it
+//! opens, decoding begins at a keyframe in the ring from before the cause and
+//! catches up: every picture comes out once, in order, with its own stamp. The
+//! decoder is flushed at every jump.
+
+use ffmpeg_next as ffmpeg;
+
+use super::decoder::Decoder;
+use super::error::CaptureError;
+use super::frame::Frame;
+use super::gate::{Activity, Gate, GateSettings, GateStatus, KindReader, PacketFacts, Unfit, Verdict};
+use super::input::StreamInfo;
+use super::ring::{PacketRing, RingBounds};
+use crate::domain::Mono;
+
+/// What comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoded {
+    /// The next picture in order, and its stamp in stream units. It is to be
+    /// analysed, and [`GatedDecoder::seen`] told what it showed.
+    Picture(Option<i64>),
+    /// A keyframe from a time in which nothing is decoded. It is to be compared
+    /// with the background without learning from it, and the answer given to
+    /// [`GatedDecoder::compared`].
+    Probe(Option<i64>),
+}
+
+/// See the module's description.
+pub struct GatedDecoder {
+    decoder: Decoder,
+    ring: PacketRing,
+    gate: Gate,
+    kinds: KindReader,
+    /// The next packet to be decoded; `None` while nothing is.
+    next: Option<u64>,
+    /// The keyframe that is decoded alone, and whether it went in.
+    probe: Option<(u64, bool)>,
+    /// The decoder was told of the end and gives what it holds.
+    draining: bool,
+    needs_flush: bool,
+    /// Number after the last packet that was decoded in order.
+    decoded_until: u64,
+    /// Stamp of the last picture handed out.
+    last_stamp: Option<i64>,
+    /// Pictures up to this stamp were handed out before the last jump. Nothing
+    /// once later ones come: a stream's own stamps may jump back.
+    repeats: Option<i64>,
+    last_dts: Option<i64>,
+    position: u32,
+}
+
+impl GatedDecoder {
+    /// A gate that is open until it has shown that it can close, before a
+    /// decoder of so many threads.
+    ///
+    /// # Errors
+    /// When there is no decoder for the stream.
+    pub fn open(
+        info: &StreamInfo,
+        threads: u16,
+        settings: &GateSettings,
+        bounds: RingBounds,
+    ) -> Result<GatedDecoder, CaptureError> {
+        let codec = info.parameters.id();
+        let mut gate = Gate::new(settings);
+        if !matches!(codec, ffmpeg::codec::Id::H264 | ffmpeg::codec::Id::HEVC) {
+            gate.unfit(Unfit::Codec);
+        }
+        Ok(GatedDecoder {
+            decoder: Decoder::with_threads(info, threads)?,
+            ring: PacketRing::new(bounds),
+            gate,
+            kinds: KindReader::new(codec, extra_data(info)),
+            next: Some(0),
+            probe: None,
+            draining: false,
+            needs_flush: false,
+            decoded_until: 0,
+            last_stamp: None,
+            repeats: None,
+            last_dts: None,
+            position: 0,
+        })
+    }
+
+    /// Takes in the next packet, which arrived at `at` or lies there on the
+    /// recording's time line.
+    pub fn push(&mut self, packet: ffmpeg::Packet, at: Mono) {
+        if packet.size() == 0 {
+            return;
+        }
+        let kind = self.kinds.kind(packet.data().unwrap_or_default(), packet.is_key());
+        self.position = if kind.is_key() { 0 } else { self.position.saturating_add(1) };
+        self.check_stamps(&packet);
+        let facts = PacketFacts { at, size: packet.size(), kind, position: self.position };
+        let number = self.ring.push(packet, at, kind.is_key());
+        if self.ring.group_exceeds() {
+            self.gate.unfit(Unfit::LongGroup);
+        }
+        match self.gate.packet(&facts) {
+            Verdict::Decode { since } => self.start(since),
+            Verdict::Probe if self.next.is_none() => self.probe = Some((number, false)),
+            Verdict::Probe => {}
+            Verdict::Skip => self.stop(),
+        }
+        let lost = self.ring.trim(self.next.or(self.probe.map(|(number, _)| number)));
+        self.gate.overflowed(lost);
+    }
+
+    /// The next picture into `frame`; `None` when more packets are needed.
+    pub fn receive(&mut self, frame: &mut Frame) -> Option<Decoded> {
+        loop {
+            if let Some(stamp) = self.decoder.receive(frame) {
+                if matches!(self.probe, Some((_, true))) {
+                    return Some(Decoded::Probe(stamp));
+                }
+                // Decoded once more on the way from a keyframe to what is new.
+                if stamp.is_some() && stamp <= self.repeats {
+                    continue;
+                }
+                self.repeats = None;
+                self.last_stamp = stamp.or(self.last_stamp);
+                return Some(Decoded::Picture(stamp));
+            }
+            if self.draining {
+                (self.draining, self.needs_flush) = (false, true);
+            }
+            if !self.feed() {
+                return None;
+            }
+        }
+    }
+
+    /// The answer to [`Decoded::Probe`]: whether the picture `differs` from the
+    /// background. True if it is to be analysed like any other picture, since
+    /// the detector has not looked for long. If it differs, it comes again, in
+    /// order, with those before it.
+    pub fn compared(&mut self, differs: bool, stamp: Option<i64>) -> bool {
+        let Some((number, _)) = self.probe.take() else { return true };
+        self.needs_flush = true;
+        self.draining = false;
+        match self.gate.probed(Some(differs)) {
+            // It may have come at any time since the last picture.
+            true => {
+                let key = self.ring.last_key_at(self.decoded_until).or(self.ring.key_from(0));
+                self.next = Some(key.unwrap_or(number));
+                self.repeats = self.last_stamp;
+                false
+            }
+            false => {
+                self.decoded_until = number;
+                if stamp.is_some() && stamp <= self.last_stamp {
+                    return false;
+                }
+                self.last_stamp = stamp.or(self.last_stamp);
+                self.gate.wants_look()
+            }
+        }
+    }
+
+    /// What the analysis of the picture at `at` came to.
+    pub fn seen(&mut self, at: Mono, activity: Activity) {
+        if self.gate.seen(at, activity) && self.next.is_none() {
+            // A keyframe decoded alone showed something that does not move.
+            self.needs_flush = true;
+            self.repeats = self.last_stamp;
+            self.next = self.ring.last_key_at(self.decoded_until).or(self.ring.last_key());
+        }
+    }
+
+    /// Somebody wants to see a picture. If nothing is decoded, the next keyframe
+    /// is, as [`Decoded::Probe`].
+    pub fn ask(&mut self) {
+        if self.next.is_none() {
+            self.gate.ask();
+        }
+    }
+
+    /// No more packets: what is still inside comes out now.
+    pub fn end(&mut self) {
+        if self.next.is_some() {
+            while self.send_next() {}
+            self.decoder.send_end();
+            self.draining = true;
+            self.next = None;
+        }
+    }
+
+    /// Packets that wait to be decoded.
+    pub fn backlog(&self) -> u64 {
+        self.next.map_or(0, |next| self.ring.end().saturating_sub(next))
+    }
+
+    /// Whether pictures are decoded in order, rather than now and then.
+    pub fn is_decoding(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// The gate's condition.
+    pub fn status(&self) -> GateStatus {
+        self.gate.status()
+    }
+
+    /// The packets kept.
+    pub fn ring(&self) -> &PacketRing {
+        &self.ring
+    }
+
+    /// Packets that could not be decoded.
+    pub fn damaged(&self) -> u64 {
+        self.decoder.damaged
+    }
+}
+
+impl GatedDecoder {
+    /// Decoding begins, at a keyframe not after `since` if there is one.
+    fn start(&mut self, since: Mono) {
+        if self.next.is_some() {
+            return;
+        }
+        self.probe = None;
+        self.needs_flush |= !self.draining;
+        let before = self.ring.key_before(since).or(self.ring.key_from(0));
+        // Not what was decoded already.
+        let done = self.ring.last_key_at(self.decoded_until);
+        self.next = Some(before.max(done).unwrap_or(self.ring.end()));
+        self.repeats = self.last_stamp;
+    }
+
+    /// Decoding ends; what the decoder still holds comes out.
+    fn stop(&mut self) {
+        if self.next.take().is_some() {
+            self.decoder.send_end();
+            self.draining = true;
+        }
+    }
+
+    /// Gives the decoder what it needs next; false if there is nothing.
+    fn feed(&mut self) -> bool {
+        match self.probe {
+            Some((number, false)) => {
+                self.flush();
+                self.decoder.skip_disposable(false);
+                if let Some(held) = self.ring.get(number) {
+                    self.decoder.send(&held.packet);
+                }
+                self.decoder.send_end();
+                self.probe = Some((number, true));
+                true
+            }
+            // It went in and nothing came out: this keyframe does not stand alone.
+            Some((number, true)) => {
+                self.probe = None;
+                self.needs_flush = true;
+                if self.gate.probed(None) {
+                    self.next = Some(number);
+                    self.repeats = self.last_stamp;
+                }
+                true
+            }
+            None => self.send_next(),
+        }
+    }
+
+    fn send_next(&mut self) -> bool {
+        let Some(next) = self.next else { return false };
+        let Some(held) = self.ring.get(next) else {
+            if next >= self.ring.end() {
+                return false;
+            }
+            // It fell out of the ring: go on at the next keyframe.
+            self.needs_flush = true;
+            self.next = Some(self.ring.key_from(next).unwrap_or(self.ring.end()));
+            return true;
+        };
+        if std::mem::take(&mut self.needs_flush) {
+            self.decoder.flush();
+        }
+        self.decoder.skip_disposable(self.gate.references_only());
+        self.decoder.send(&held.packet);
+        self.next = Some(next + 1);
+        self.decoded_until = self.decoded_until.max(next + 1);
+        true
+    }
+
+    fn flush(&mut self) {
+        self.decoder.flush();
+        (self.needs_flush, self.draining) = (false, false);
+    }
+
+    /// Without usable stamps nobody can tell when a picture was taken once
+    /// some are left out.
+    fn check_stamps(&mut self, packet: &ffmpeg::Packet) {
+        let dts = packet.dts().or(packet.pts());
+        if packet.pts().is_none() || self.last_dts.is_some_and(|last| dts.is_none_or(|dts| dts <= last)) {
+            self.gate.unfit(Unfit::Stamps);
+        }
+        self.last_dts = dts.or(self.last_dts);
+    }
+}
+
+fn extra_data(info: &StreamInfo) -> &[u8] {
+    // SAFETY: the parameters own `extradata`, which is null or points to
+    // `extradata_size` bytes, and outlive the slice, which borrows from them.
+    unsafe {
+        let parameters = &*info.parameters.as_ptr();
+        match usize::try_from(parameters.extradata_size) {
+            Ok(size) if !parameters.extradata.is_null() => std::slice::from_raw_parts(parameters.extradata, size),
+            _ => &[],
+        }
+    }
+}

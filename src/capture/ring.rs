@@ -1,0 +1,274 @@
+//! The last packets of a stream, so that decoding can begin in the past and
+//! clips can be cut from what was before their cause.
+//!
+//! Invariants: packets are in decoding order and numbered without gaps; memory
+//! is bounded by time and by bytes whatever arrives. Old packets leave by whole
+//! groups of pictures, so that what is kept begins with a keyframe, and the
+//! group that is still growing stays, until it alone exceeds the bounds: then
+//! [`PacketRing::is_whole`] turns false until the next keyframe. A reader can
+//! pin what it still needs; a pin holds up to twice the bounds.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ffmpeg_next as ffmpeg;
+
+use crate::domain::Mono;
+
+/// A kept packet. It owns its memory, which libav counts references to:
+/// decoders and muxers share it, nothing is copied.
+pub struct Held {
+    /// The packet.
+    pub packet: ffmpeg::Packet,
+    /// When it arrived or, in a recording, its place on the time line.
+    pub at: Mono,
+    /// Decoding can begin here.
+    pub key: bool,
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct RingBounds {
+    /// Time from the oldest packet to the newest.
+    pub span: Duration,
+    /// Bytes of all packets.
+    pub bytes: usize,
+}
+
+/// See the module's description.
+pub struct PacketRing {
+    bounds: RingBounds,
+    held: VecDeque<Held>,
+    /// Number of the oldest packet.
+    first: u64,
+    bytes: usize,
+    /// Bytes since the newest keyframe, that one included.
+    group_bytes: usize,
+    /// Numbers of the keyframes among them, oldest first.
+    keys: VecDeque<u64>,
+}
+
+impl PacketRing {
+    /// An empty ring.
+    pub fn new(bounds: RingBounds) -> PacketRing {
+        PacketRing { bounds, held: VecDeque::new(), first: 0, bytes: 0, group_bytes: 0, keys: VecDeque::new() }
+    }
+
+    /// Forgets all packets; numbering goes on.
+    pub fn clear(&mut self) {
+        self.first = self.end();
+        self.held.clear();
+        self.keys.clear();
+        (self.bytes, self.group_bytes) = (0, 0);
+    }
+
+    /// Takes in the next packet; returns its number.
+    pub fn push(&mut self, packet: ffmpeg::Packet, at: Mono, key: bool) -> u64 {
+        let number = self.end();
+        self.bytes += packet.size();
+        if key {
+            self.keys.push_back(number);
+            self.group_bytes = 0;
+        }
+        self.group_bytes += packet.size();
+        self.held.push_back(Held { packet, at, key });
+        number
+    }
+
+    /// Drops what the bounds no longer allow, but nothing from `pin` on as long
+    /// as twice the bounds are not exceeded. Returns how many packets from
+    /// `pin` on were dropped.
+    pub fn trim(&mut self, pin: Option<u64>) -> u64 {
+        let mut lost = 0;
+        while self.exceeds(1) {
+            // Whole groups go first; the last one only when it is too large itself.
+            let next_key = self.keys.iter().copied().find(|key| *key > self.first);
+            let until = next_key.unwrap_or(self.first + 1);
+            match pin {
+                Some(pin) if until > pin => {
+                    if !self.exceeds(2) {
+                        break;
+                    }
+                    lost += until - pin.max(self.first);
+                }
+                _ => {}
+            }
+            while self.first < until {
+                self.drop_oldest();
+            }
+        }
+        lost
+    }
+
+    /// The packet with this number, if it is still there.
+    pub fn get(&self, number: u64) -> Option<&Held> {
+        self.held.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// The number that the next packet will have.
+    pub fn end(&self) -> u64 {
+        self.first + self.held.len() as u64
+    }
+
+    /// Number of the newest keyframe kept.
+    pub fn last_key(&self) -> Option<u64> {
+        self.keys.back().copied()
+    }
+
+    /// Number of the oldest keyframe that is not before `number`.
+    pub fn key_from(&self, number: u64) -> Option<u64> {
+        self.keys.iter().copied().find(|key| *key >= number)
+    }
+
+    /// Number of the newest keyframe that is not after `number`.
+    pub fn last_key_at(&self, number: u64) -> Option<u64> {
+        self.keys.iter().rev().copied().find(|key| *key <= number)
+    }
+
+    /// Number of the newest keyframe that came no later than `at`.
+    pub fn key_before(&self, at: Mono) -> Option<u64> {
+        self.keys.iter().rev().copied().find(|key| self.get(*key).is_some_and(|held| held.at <= at))
+    }
+
+    /// All packets from `number` on, oldest first.
+    pub fn from(&self, number: u64) -> impl Iterator<Item = &Held> {
+        let skip = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.held.iter().skip(skip)
+    }
+
+    /// Whether the newest packet can be decoded from what is kept.
+    pub fn is_whole(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Whether the group that is still growing exceeds the bounds alone.
+    pub fn group_exceeds(&self) -> bool {
+        let span = self.last_key().map_or(Duration::ZERO, |key| self.span_from(key));
+        self.group_bytes > self.bounds.bytes || span > self.bounds.span
+    }
+
+    /// Bytes kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Packets kept.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    fn span_from(&self, number: u64) -> Duration {
+        match (self.get(number), self.held.back()) {
+            (Some(first), Some(last)) => last.at.since(first.at),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn exceeds(&self, times: u32) -> bool {
+        self.held.len() > 1
+            && (self.bytes > self.bounds.bytes.saturating_mul(times as usize)
+                || self.span_from(self.first) > self.bounds.span * times)
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(held) = self.held.pop_front() {
+            self.bytes -= held.packet.size();
+            if self.keys.front() == Some(&self.first) {
+                self.keys.pop_front();
+            }
+            self.first += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn ring(seconds: u64, bytes: usize) -> PacketRing {
+        PacketRing::new(RingBounds { span: Duration::from_secs(seconds), bytes })
+    }
+
+    /// Pushes and trims; `at` in tenths of a second.
+    fn push(ring: &mut PacketRing, tenths: u64, size: usize, key: bool, pin: Option<u64>) -> u64 {
+        ring.push(ffmpeg::Packet::new(size), Mono::from_micros(tenths * SECOND / 10), key);
+        ring.trim(pin)
+    }
+
+    #[test]
+    fn old_groups_leave_whole_and_the_last_one_stays() {
+        let mut ring = ring(3, 1_000_000);
+        for tenths in 0..100 {
+            push(&mut ring, tenths, 10, tenths % 20 == 0, None);
+            assert!(ring.get(ring.end() - ring.len() as u64).unwrap().key, "it begins with a keyframe");
+            assert!(ring.is_whole() && !ring.group_exceeds());
+        }
+        assert_eq!((ring.key_from(0), ring.last_key(), ring.end()), (Some(80), Some(80), 100));
+    }
+
+    #[test]
+    fn a_group_beyond_the_bounds_is_told_and_does_not_grow_memory() {
+        let mut ring = ring(1000, 1000);
+        push(&mut ring, 0, 100, true, None);
+        for tenths in 1..50 {
+            push(&mut ring, tenths, 100, false, None);
+            assert!(ring.bytes() <= 1000);
+        }
+        assert!(ring.group_exceeds() && !ring.is_whole());
+        push(&mut ring, 50, 100, true, None);
+        assert!(ring.is_whole() && !ring.group_exceeds());
+    }
+
+    #[test]
+    fn what_is_pinned_stays_up_to_twice_the_bounds_and_what_is_lost_is_counted() {
+        let mut ring = ring(1000, 1000);
+        let mut lost = 0;
+        for tenths in 0..15 {
+            lost += push(&mut ring, tenths, 100, tenths % 5 == 0, Some(2));
+        }
+        assert_eq!((lost, ring.len()), (0, 15));
+        for tenths in 15..25 {
+            lost += push(&mut ring, tenths, 100, tenths % 5 == 0, Some(2));
+        }
+        assert_eq!(lost, 3, "numbers 2, 3 and 4 of the first group");
+    }
+
+    #[test]
+    fn packets_are_shared_not_copied() {
+        let mut ring = ring(10, 1000);
+        let packet = ffmpeg::Packet::copy(b"data");
+        let address = packet.data().unwrap().as_ptr();
+        let number = ring.push(packet, Mono::ZERO, true);
+        assert_eq!(ring.get(number).unwrap().packet.data().unwrap().as_ptr(), address);
+    }
+
+    proptest! {
+        #[test]
+        fn memory_is_bounded_and_numbers_have_no_gaps(
+            packets in prop::collection::vec((0usize..400, 0u64..30, prop::bool::weighted(0.1)), 1..300),
+            pinned in any::<bool>(),
+        ) {
+            let mut ring = ring(10, 2000);
+            let mut tenths = 0;
+            for (i, (size, step, key)) in packets.into_iter().enumerate() {
+                tenths += step;
+                let pin = pinned.then_some(ring.end().saturating_sub(20));
+                push(&mut ring, tenths, size, key, pin);
+                prop_assert_eq!(ring.end(), i as u64 + 1);
+                let times = if pinned { 2 } else { 1 };
+                prop_assert!(ring.bytes() <= 2000 * times || ring.len() == 1);
+                prop_assert_eq!(ring.bytes(), ring.from(0).map(|h| h.packet.size()).sum::<usize>());
+                prop_assert_eq!(ring.keys.len(), ring.held.iter().filter(|h| h.key).count());
+            }
+        }
+    }
+}
