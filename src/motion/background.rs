@@ -7,12 +7,14 @@
 //! rain raise their cells' deviation and so silence themselves; a change of
 //! exposure scales the whole picture and is divided out first; a change that
 //! concerns most of the picture (a light, an IR-cut filter, a hard cut) makes
-//! the model learn anew instead of firing.
+//! the model learn anew instead of firing. A camera that sways is compared with
+//! the model moved along (`shift.rs`), so that its edges do not fire.
 
 use std::time::Duration;
 
 use super::luma::LumaGrid;
-use crate::domain::Mono;
+use super::shift::{Shift, edges, estimate, warp};
+use crate::domain::{Light, Mono};
 
 /// How fast quiet cells follow the picture.
 const MEAN_TAU_S: f32 = 12.0;
@@ -24,6 +26,12 @@ const DEVIATION_TAU_S: f32 = 8.0;
 const DEVIATIONS: f32 = 4.0;
 /// ... and by this much of the full scale, and by this share of its value.
 const MIN_DIFFERENCE: f32 = 5.0;
+/// The same in the dark, where a whole car is a few steps brighter than the
+/// ground.
+const MIN_DIFFERENCE_DARK: f32 = 2.0;
+/// One picture says no more about it than pictures over so long a time: while
+/// the packet gate is closed, few are seen.
+const MAX_DEVIATION_STEP_S: f32 = 1.0;
 /// A difference above this says no more about a cell's usual variation.
 const MAX_LEARNED_DEVIATION: f32 = 25.0;
 /// A share of changed cells above this is no object but a change of light.
@@ -32,6 +40,18 @@ const GLOBAL_SHARE: f32 = 0.55;
 const LEARNING: Duration = Duration::from_millis(1500);
 /// Time constant while it does.
 const LEARNING_TAU_S: f32 = 0.3;
+
+/// With more changed cells than this share the camera itself may have moved.
+const SHAKE_SHARE: f32 = 0.002;
+/// It sways for so long after it was last seen to be moved.
+const SWAYING: Duration = Duration::from_secs(3);
+/// A moved edge is known only as well as the cells beside it agree: this share
+/// of their difference counts as usual variation.
+const EDGE_DOUBT: f32 = 0.2;
+/// A shift that stays for so long is where the camera points from now on ...
+const SETTLE_TAU_S: f32 = 20.0;
+/// ... if its mean exceeds so many cells.
+const SETTLED: f32 = 0.75;
 
 /// What the last frame was to the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +71,19 @@ pub struct Background {
     mask: Vec<bool>,
     learning_until: Option<Mono>,
     last: Mono,
+    light: Light,
+    /// How much brighter the last picture was than usual.
+    exposure: f32,
+    /// The model as the moved camera sees it.
+    moved_mean: Vec<f32>,
+    moved_deviation: Vec<f32>,
+    /// How far the picture is from the model's place: last known, and its mean.
+    shift: Shift,
+    shift_unknown: bool,
+    settling: Shift,
+    swaying_until: Option<Mono>,
+    /// How far the last picture was from the one before.
+    moved: Shift,
 }
 
 impl Background {
@@ -73,7 +106,9 @@ impl Background {
         let dt_s = (at.secs_since(self.last) as f32).clamp(0.001, 10.0);
         self.last = at;
         let gain = exposure_gain(&luma.cells, &self.mean);
-        let changed = self.compare(&luma.cells, gain);
+        self.exposure = gain;
+        let (changed, shift) = self.compare_moved(luma, gain);
+        self.moved = Shift::NONE;
         if changed > GLOBAL_SHARE * luma.cells.len() as f32 {
             self.learning_until = Some(at.plus(LEARNING));
         }
@@ -81,12 +116,65 @@ impl Background {
         if learning {
             self.mask.fill(false);
             self.learn_fast(&luma.cells, dt_s);
+            (self.shift, self.settling) = (Shift::NONE, Shift::NONE);
             return State::Learning;
         }
         self.learning_until = None;
         self.despeckle(luma.width);
-        self.learn(&luma.cells, gain, dt_s);
+        match shift {
+            Some(shift) if shift != Shift::NONE => self.learn_moved(luma, gain, dt_s, shift),
+            _ => self.learn(&luma.cells, gain, dt_s),
+        }
+        if let Some(shift) = shift {
+            if shift != Shift::NONE && !(self.is_swaying() && shift.is_small()) {
+                self.swaying_until = Some(at.plus(SWAYING));
+            }
+            // Where nothing was known in between, tracks have followed their objects.
+            let known = !std::mem::take(&mut self.shift_unknown);
+            self.moved = if known { shift.since(self.shift) } else { Shift::NONE };
+            self.shift = shift;
+            self.settle(luma, dt_s);
+        } else {
+            self.shift_unknown = true;
+        }
         State::Watching
+    }
+
+    /// What light there is from now on.
+    pub fn set_light(&mut self, light: Light) {
+        self.light = light;
+    }
+
+    /// The scene as it usually is, one value for each cell, and how much
+    /// brighter the last picture was; empty if nothing is known.
+    pub fn usual(&self) -> (&[f32], f32) {
+        (&self.mean, self.exposure)
+    }
+
+    /// A cell has to differ by so much of 255 from what is usual, at least.
+    pub fn min_difference(&self) -> f32 {
+        if self.light == Light::Dark { MIN_DIFFERENCE_DARK } else { MIN_DIFFERENCE }
+    }
+
+    /// By how many cells the last picture's content was moved against the one
+    /// before by a movement of the camera.
+    pub fn moved(&self) -> Shift {
+        self.moved
+    }
+
+    /// Compares `luma` with what is usual and learns nothing; marks the mask.
+    /// False if nothing can be said: nothing is known yet, or the whole
+    /// picture has changed.
+    pub fn compare_only(&mut self, luma: &LumaGrid) -> bool {
+        if self.mean.len() != luma.cells.len() || self.learning_until.is_some() {
+            return false;
+        }
+        let gain = exposure_gain(&luma.cells, &self.mean);
+        if self.compare_moved(luma, gain).0 > GLOBAL_SHARE * luma.cells.len() as f32 {
+            return false;
+        }
+        self.despeckle(luma.width);
+        true
     }
 
     /// Which cells have changed; empty of meaning while learning.
@@ -94,16 +182,31 @@ impl Background {
         &self.mask
     }
 
-    /// Marks cells that differ from the usual; returns how many.
-    fn compare(&mut self, cells: &[f32], gain: f32) -> f32 {
-        let mut changed = 0.0;
-        for (((value, mean), deviation), mark) in cells.iter().zip(&self.mean).zip(&self.deviation).zip(&mut self.raw) {
-            let expected = mean * gain;
-            let least = MIN_DIFFERENCE.max(0.06 * expected).max(DEVIATIONS * deviation);
-            *mark = (value - expected).abs() > least;
-            changed += f32::from(u8::from(*mark));
+    fn is_swaying(&self) -> bool {
+        self.swaying_until.is_some_and(|until| self.last < until)
+    }
+
+    /// Marks cells that differ from the usual, seen from where the camera now
+    /// points; returns how many do, and how far the picture is moved, if known.
+    fn compare_moved(&mut self, luma: &LumaGrid, gain: f32) -> (f32, Option<Shift>) {
+        let cells = &luma.cells;
+        let least = self.min_difference();
+        let changed = mark(cells, &self.mean, &self.deviation, gain, least, &mut self.raw);
+        if changed <= SHAKE_SHARE * cells.len() as f32 && !self.is_swaying() {
+            return (changed, Some(Shift::NONE));
         }
-        changed
+        let shift = estimate(cells, &self.mean, gain, luma.width, self.is_swaying());
+        let Some(shift) = shift.filter(|s| *s != Shift::NONE) else {
+            return (changed, shift);
+        };
+        let (mean, deviation) = (&mut self.moved_mean, &mut self.moved_deviation);
+        mean.resize(cells.len(), 0.0);
+        deviation.resize(cells.len(), 0.0);
+        warp(&self.deviation, luma.width, shift, |index, value| deviation[index] = value.unwrap_or(0.0));
+        // Nothing can be said of what was never seen before.
+        warp(&self.mean, luma.width, shift, |index, value| mean[index] = value.unwrap_or(cells[index] / gain));
+        edges(mean, luma.width, |index, edge| deviation[index] += EDGE_DOUBT * edge);
+        (mark(cells, mean, deviation, gain, least, &mut self.raw), Some(shift))
     }
 
     /// Keeps marked cells that have at least two marked neighbours.
@@ -127,10 +230,45 @@ impl Background {
         }
     }
 
+    /// Learns from a picture moved by `shift`, in the model's own place.
+    fn learn_moved(&mut self, luma: &LumaGrid, gain: f32, dt_s: f32, shift: Shift) {
+        let mut cells = std::mem::take(&mut self.moved_mean);
+        let mean = &self.mean;
+        warp(&luma.cells, luma.width, shift.back(), |index, value| {
+            cells[index] = value.unwrap_or(mean[index] * gain);
+        });
+        let whole = shift.rounded().back();
+        let seen = std::mem::replace(&mut self.mask, vec![false; cells.len()]);
+        let marks: Vec<f32> = seen.iter().map(|m| f32::from(u8::from(*m))).collect();
+        let mask = &mut self.mask;
+        warp(&marks, luma.width, whole, |index, value| mask[index] = value.is_some_and(|v| v > 0.5));
+        self.learn(&cells, gain, dt_s);
+        (self.mask, self.moved_mean) = (seen, cells);
+    }
+
+    /// A camera that stays turned has a new place: the model moves there, by
+    /// whole cells, so that it stays sharp.
+    fn settle(&mut self, luma: &LumaGrid, dt_s: f32) {
+        let step = rate(dt_s, SETTLE_TAU_S);
+        let away = self.shift.since(self.settling);
+        self.settling.dx += step * away.dx;
+        self.settling.dy += step * away.dy;
+        if self.settling.dx.abs().max(self.settling.dy.abs()) < SETTLED {
+            return;
+        }
+        let whole = self.settling.rounded();
+        let (mean, deviation) = (self.mean.clone(), self.deviation.clone());
+        // What has come into view is learned at once.
+        warp(&mean, luma.width, whole, |i, value| self.mean[i] = value.unwrap_or(luma.cells[i]));
+        warp(&deviation, luma.width, whole, |i, value| self.deviation[i] = value.unwrap_or(MIN_DIFFERENCE));
+        self.shift = self.shift.since(whole);
+        self.settling = self.settling.since(whole);
+    }
+
     fn learn(&mut self, cells: &[f32], gain: f32, dt_s: f32) {
         let quiet = rate(dt_s, MEAN_TAU_S);
         let moving = rate(dt_s, CHANGED_TAU_S);
-        let spread = rate(dt_s, DEVIATION_TAU_S);
+        let spread = rate(dt_s.min(MAX_DEVIATION_STEP_S), DEVIATION_TAU_S);
         // Exposure drifts: the mean follows the picture's own scale.
         let gain_step = 1.0 + (gain - 1.0) * rate(dt_s, 2.0);
         for (((value, mean), deviation), changed) in
@@ -154,6 +292,18 @@ impl Background {
             *deviation += (difference.abs().min(MIN_DIFFERENCE) - *deviation) * fast;
         }
     }
+}
+
+/// Marks cells that differ from the usual; returns how many.
+fn mark(cells: &[f32], mean: &[f32], deviation: &[f32], gain: f32, least: f32, marks: &mut [bool]) -> f32 {
+    let mut changed = 0.0;
+    for (((value, mean), deviation), mark) in cells.iter().zip(mean).zip(deviation).zip(marks) {
+        let expected = mean * gain;
+        let least = least.max(0.06 * expected).max(DEVIATIONS * deviation);
+        *mark = (value - expected).abs() > least;
+        changed += f32::from(u8::from(*mark));
+    }
+    changed
 }
 
 fn rate(dt_s: f32, tau_s: f32) -> f32 {
@@ -221,7 +371,7 @@ mod tests {
 
         /// Shows one frame; `paint` gives a cell's value. Returns changed cells.
         fn show(&mut self, mut paint: impl FnMut(usize, usize) -> f32) -> (State, usize) {
-            let mut luma = LumaGrid { width: W, height: H, cells: vec![0.0; W * H] };
+            let mut luma = LumaGrid { width: W, height: H, cells: vec![0.0; W * H], ..LumaGrid::default() };
             for y in 0..H {
                 for x in 0..W {
                     luma.cells[y * W + x] = (paint(x, y) + 2.0 * self.noise.next()).clamp(0.0, 255.0);
@@ -294,5 +444,88 @@ mod tests {
         assert!(scene.run(50, parked) > 60, "seen for seconds");
         scene.run(2500, parked);
         assert_eq!(scene.run(10, parked), 0, "quiet after minutes");
+    }
+
+    /// Ground with hills and a few walls, seen by a camera that is moved by
+    /// (dx, dy) cells.
+    fn ground(x: usize, y: usize, dx: f32, dy: f32) -> f32 {
+        let (x, y) = (x as f32 - dx, y as f32 - dy);
+        let hills = 18.0 * (x * 0.8).sin() + 14.0 * (y * 0.7 + x * 0.2).cos();
+        let wall = |at: f32| (at - 0.5).clamp(0.0, 1.0) * 35.0;
+        100.0 + hills + wall(x - 30.0) - wall(x - 45.0) + wall(y - 20.0)
+    }
+
+    fn sway(i: usize) -> (f32, f32) {
+        (1.5 * (i as f32 * 0.55).sin(), 0.8 * (i as f32 * 0.37).cos())
+    }
+
+    #[test]
+    fn a_swaying_camera_is_silent_and_sees() {
+        let mut scene = Scene::new();
+        let swaying = |i: usize, x: usize, y: usize| ground(x, y, sway(i).0, sway(i).1);
+        scene.run(60, |_, x, y| ground(x, y, 0.0, 0.0));
+        let cells = scene.run(300, swaying);
+        assert!(cells < 3, "{cells} cells fire");
+        let seen: usize = (0..20)
+            .map(|i| {
+                let object = |x: usize, y: usize| x.abs_diff(10 + 3 * i) < 3 && y.abs_diff(25) < 4;
+                let cells = scene.show(|x, y| if object(x, y) { 215.0 } else { swaying(i, x, y) }).1;
+                usize::from((15..60).contains(&cells))
+            })
+            .sum();
+        assert!(seen >= 18, "seen in {seen} of 20");
+        let cells = scene.run(100, swaying);
+        assert!(cells < 12, "{cells} cells fire after it");
+    }
+
+    #[test]
+    fn a_camera_that_stays_turned_is_told_once_and_settles() {
+        let mut scene = Scene::new();
+        scene.run(60, |_, x, y| ground(x, y, 0.0, 0.0));
+        let mut way = (0.0, 0.0);
+        for _ in 0..600 {
+            scene.show(|x, y| ground(x, y, 1.6, -0.9));
+            let moved = scene.background.moved();
+            way = (way.0 + moved.dx, way.1 + moved.dy);
+        }
+        assert!((way.0 - 1.6).abs() < 0.25 && (way.1 + 0.9).abs() < 0.25, "{way:?}");
+        assert!(scene.background.shift.dx.abs() < 0.75, "{:?}", scene.background.shift);
+        let cells = scene.run(50, |_, x, y| ground(x, y, 1.6, -0.9));
+        assert!(cells < 9, "{cells} cells fire");
+    }
+
+    #[test]
+    fn a_truck_before_a_still_camera_moves_nothing() {
+        let mut scene = Scene::new();
+        scene.run(60, |_, x, y| ground(x, y, 0.0, 0.0));
+        for i in 0..40 {
+            let at = 2 * i;
+            let truck = |x: usize, y: usize| (at..at + 32).contains(&x) && (6..40).contains(&y);
+            let paint = |x: usize, y: usize| if truck(x, y) { 190.0 - (x % 5) as f32 } else { ground(x, y, 0.0, 0.0) };
+            assert_eq!(scene.show(paint).0, State::Watching);
+            assert_eq!(scene.background.moved(), Shift::NONE, "picture {i}");
+        }
+    }
+
+    #[test]
+    fn headlights_that_sweep_over_the_picture_neither_fire_for_long_nor_blind() {
+        let mut scene = Scene::new();
+        let night = |x: usize, y: usize| 14.0 + ((x * 7 + y * 13) % 10) as f32;
+        scene.run(100, |_, x, y| night(x, y));
+        for i in 0..30 {
+            // A beam as wide as three tenths of the picture.
+            let lit = |x: usize| if x.abs_diff(3 * i) < 12 { 120.0 } else { 0.0 };
+            let walker = |x: usize, y: usize| x.abs_diff(70 - 2 * i) < 2 && y.abs_diff(20) < 5;
+            let (state, _) = scene.show(|x, y| if walker(x, y) { 75.0 } else { night(x, y) + lit(x) });
+            assert_eq!(state, State::Watching);
+            if 3 * i + 14 < 70 - 2 * i {
+                let seen = scene.background.mask()[20 * W + 70 - 2 * i];
+                assert!(seen, "the walker in the dark, picture {i}");
+            }
+        }
+        scene.run(10, |_, x, y| night(x, y));
+        assert_eq!(scene.run(100, |_, x, y| night(x, y)), 0, "a second later");
+        let seen = scene.run(10, |i, x, y| if x.abs_diff(20 + i) < 3 && y < 12 { 75.0 } else { night(x, y) });
+        assert!(seen >= 40, "{seen} cells");
     }
 }

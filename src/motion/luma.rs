@@ -20,6 +20,8 @@ pub struct LumaGrid {
     pub height: usize,
     /// Row by row.
     pub cells: Vec<f32>,
+    /// The rows of one row of cells, added up.
+    pub(super) sums: Vec<u16>,
 }
 
 impl LumaGrid {
@@ -35,51 +37,55 @@ impl LumaGrid {
         }
         let (black, scale) = if picture.colour.full_range { (0.0, 1.0) } else { (LIMITED_BLACK, LIMITED_SCALE) };
         for (row, cells) in self.cells.chunks_exact_mut(width).enumerate() {
-            fill_row(plane, block, row, cells);
+            fill_row(plane, block, row, cells, &mut self.sums);
             for cell in cells {
                 *cell = ((*cell - black) * scale).clamp(0.0, 255.0);
             }
         }
         changed
     }
-
-    /// The value below which `share` (0..=1) of the cells are.
-    pub fn percentile(&self, share: f32) -> f32 {
-        let mut histogram = [0u32; 256];
-        for cell in &self.cells {
-            histogram[*cell as usize & 255] += 1;
-        }
-        let wanted = (self.cells.len() as f32 * share.clamp(0.0, 1.0)) as u32;
-        let mut below = 0;
-        for (value, count) in histogram.iter().enumerate() {
-            below += count;
-            if below > wanted {
-                return value as f32;
-            }
-        }
-        255.0
-    }
 }
 
-/// Averages `block` x `block` samples into each cell of one row.
-fn fill_row(plane: &Plane<'_>, block: usize, row: usize, cells: &mut [f32]) {
-    cells.fill(0.0);
+/// The value below which `share` (0..=1) of the cells are; what is above 255 counts
+/// as that.
+pub fn percentile(cells: &[f32], share: f32) -> f32 {
+    let mut histogram = [0u32; 256];
+    for cell in cells {
+        histogram[(*cell as usize).min(255)] += 1;
+    }
+    let wanted = (cells.len() as f32 * share.clamp(0.0, 1.0)) as u32;
+    let mut below = 0;
+    for (value, count) in histogram.iter().enumerate() {
+        below += count;
+        if below > wanted {
+            return value as f32;
+        }
+    }
+    255.0
+}
+
+/// Averages `block` x `block` samples into each cell of one row. Rows are
+/// added up first, which SIMD does sixteen samples at a time.
+fn fill_row(plane: &Plane<'_>, block: usize, row: usize, cells: &mut [f32], sums: &mut Vec<u16>) {
     let step = block.div_ceil(ROWS_PER_CELL);
     let mut rows_read = 0u32;
+    sums.clear();
+    sums.resize(cells.len() * block, 0);
     for y in (row * block..(row + 1) * block).step_by(step) {
         let samples = plane.row(y);
         if samples.is_empty() {
             continue;
         }
         rows_read += 1;
-        for (cell, samples) in cells.iter_mut().zip(samples.chunks_exact(block)) {
-            let sum: u32 = samples.iter().map(|s| u32::from(*s)).sum();
-            *cell += sum as f32;
+        for (sum, sample) in sums.iter_mut().zip(samples) {
+            // At most ROWS_PER_CELL x 255.
+            *sum = sum.wrapping_add(u16::from(*sample));
         }
     }
     let count = (rows_read.max(1) * block as u32) as f32;
-    for cell in cells {
-        *cell /= count;
+    for (cell, sums) in cells.iter_mut().zip(sums.chunks_exact(block)) {
+        let sum = sums.iter().fold(0u32, |all, sum| all.wrapping_add(u32::from(*sum)));
+        *cell = sum as f32 / count;
     }
 }
 
