@@ -162,9 +162,9 @@ def read_folder(folder, ids):
         yield str(file), {group: np.array(boxes).reshape(-1, 4) for group, boxes in truth.items()}
 
 
-def run_tawny(program, model, files, threshold):
+def run_tawny(program, model, files, threshold, further=()):
     """group -> (picture, score, box) as Tawny finds them."""
-    command = [program, "detect", "--min-confidence", str(threshold)]
+    command = [program, "detect", "--min-confidence", str(threshold), *further]
     command += ["--model", str(model)] if model else []
     output = subprocess.run(command + files, stdout=subprocess.PIPE, check=True, text=True).stdout
     found = {group: [] for group in GROUPS}

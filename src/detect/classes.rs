@@ -52,6 +52,23 @@ impl Classes {
         self.names.is_empty()
     }
 
+    /// How many of them have a name.
+    pub fn named(&self) -> usize {
+        self.names.iter().filter(|name| !name.is_empty()).count()
+    }
+
+    /// Whether any of them belongs to a group.
+    pub fn has_groups(&self) -> bool {
+        self.groups.iter().any(Option::is_some)
+    }
+
+    /// The names of the first `limit`, for people.
+    pub fn list(&self, limit: usize) -> String {
+        let named: Vec<&str> = self.names.iter().filter(|name| !name.is_empty()).map(String::as_str).collect();
+        let rest = if named.len() > limit { ", …" } else { "" };
+        named.iter().copied().take(limit).collect::<Vec<_>>().join(", ") + rest
+    }
+
     /// The name of class `index`; empty if there is no such class.
     pub fn name(&self, index: u16) -> &str {
         self.names.get(usize::from(index)).map_or("", String::as_str)
@@ -63,15 +80,35 @@ impl Classes {
     }
 }
 
-/// COCO's and MegaDetector's names. Boats, trains and planes do not pass
-/// mountain tracks and are left out: they only ever stand for mistakes there.
+/// COCO's and MegaDetector's names, and what other data sets call the same
+/// things, in any case. Boats, trains and planes do not pass mountain tracks
+/// and are left out: they only ever stand for mistakes there.
 fn group_of(name: &str) -> Option<Group> {
-    Some(match name {
-        "person" => Group::Person,
-        "bicycle" | "car" | "motorcycle" | "bus" | "truck" | "vehicle" => Group::Vehicle,
-        "bird" | "cat" | "dog" | "horse" | "sheep" | "cow" | "elephant" | "bear" | "zebra" | "giraffe" | "animal" => {
+    Some(match name.to_lowercase().as_str() {
+        "person" | "people" | "human" | "pedestrian" | "man" | "woman" | "child" => Group::Person,
+        "bicycle" | "car" | "motorcycle" | "bus" | "truck" | "vehicle" | "bike" | "cyclist" | "motorbike" | "van"
+        | "lorry" | "pickup" | "tractor" => Group::Vehicle,
+        "bird" | "cat" | "dog" | "horse" | "sheep" | "cow" | "elephant" | "bear" | "zebra" | "giraffe" | "animal"
+        | "deer" | "fox" | "goat" | "pig" | "boar" | "wild boar" | "wolf" | "rabbit" | "hare" | "cattle" => {
             Group::Animal
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_grouped_in_any_case_and_others_left_out() {
+        let names = ["Person", "Motorbike", "deer", "chair", "", "boat"].map(str::to_owned).to_vec();
+        let classes = Classes::new(names);
+        let groups: Vec<_> = (0..7).map(|class| classes.group(class)).collect();
+        assert_eq!(groups[..3], [Some(Group::Person), Some(Group::Vehicle), Some(Group::Animal)]);
+        assert_eq!(groups[3..], [None; 4]);
+        assert!(classes.has_groups());
+        assert_eq!(classes.list(2), "Person, Motorbike, …");
+        assert!(!Classes::new(vec!["chair".to_owned()]).has_groups());
+    }
 }

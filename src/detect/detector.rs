@@ -1,14 +1,13 @@
 //! The detector: a picture in, objects out.
 
-use std::path::Path;
-
-use ort::value::TensorRef;
-
 use super::classes::{Classes, Detection};
 use super::evidence::GroupColumns;
+use super::finds::Finds;
+use super::graph::GraphInput;
 use super::letterbox::Letterbox;
 use super::model::{Model, ModelError};
-use super::preprocess::{InputSpec, PreprocessError, Preprocessor, Tensor};
+use super::names::NamesSource;
+use super::preprocess::{InputSpec, PreprocessError, Preprocessor};
 use super::rider::absorb_riders;
 use super::runtime::Runtime;
 use super::suppress::{MAX_OVERLAP, suppress_overlaps};
@@ -30,6 +29,11 @@ pub enum DetectError {
     Inference(String),
 }
 
+/// Overlap (IoU) above which two boxes of a group are one object where the
+/// model gives each object once: what is left are second opinions about the
+/// class (car, truck), not people side by side.
+const MAX_OVERLAP_OF_ONE: f32 = 0.7;
+
 /// A model, ready to look at pictures. One thread uses it at a time.
 #[derive(Debug)]
 pub struct Detector {
@@ -42,11 +46,7 @@ impl Detector {
     /// Finds ONNX Runtime and loads the configured model, or the built-in one.
     pub fn open(config: &DetectorConfig) -> Result<Detector, DetectError> {
         let runtime = Runtime::load(config.runtime.as_deref()).map_err(ModelError::from)?;
-        Detector::with_model(runtime, config.model.as_deref(), thread_count(config.threads))
-    }
-
-    fn with_model(runtime: &Runtime, model: Option<&Path>, threads: usize) -> Result<Detector, DetectError> {
-        let model = Model::load(runtime, model, threads)?;
+        let model = Model::load(runtime, config, thread_count(config.threads()))?;
         let columns = GroupColumns::new(&model.classes);
         Ok(Detector { preprocessor: Preprocessor::new(model.input), columns, model })
     }
@@ -63,7 +63,12 @@ impl Detector {
 
     /// The model's family, for people.
     pub fn model_family(&self) -> &'static str {
-        self.model.family.name()
+        self.model.head.name()
+    }
+
+    /// Where the names of its classes came from.
+    pub fn names_source(&self) -> NamesSource {
+        self.model.names_source
     }
 
     /// The size and layout of the model's input.
@@ -106,44 +111,33 @@ impl Detector {
         out.clear();
         let fit = self.preprocessor.fill(picture, region)?;
         self.infer(&fit, min_confidence, out)?;
-        suppress_overlaps(out, MAX_OVERLAP);
+        let doubles = if self.model.head.is_free_of_doubles() { MAX_OVERLAP_OF_ONE } else { MAX_OVERLAP };
+        suppress_overlaps(out, doubles);
+        Ok(())
+    }
+
+    /// Shows the model `picture` once and runs it `times` times without
+    /// reading what it says: what inference costs by itself, for measuring.
+    ///
+    /// # Errors
+    /// When the picture cannot be read or ONNX Runtime fails.
+    pub fn infer_only(&mut self, picture: &Picture, times: u32) -> Result<(), DetectError> {
+        let fit = &self.preprocessor.fill(picture, None)?;
+        let Model { graph, image, sizes, outputs, input, .. } = &mut self.model;
+        for _ in 0..times {
+            let tensor = self.preprocessor.tensor();
+            let input = GraphInput { image, sizes: sizes.as_deref(), tensor, layout: input.layout, fit };
+            graph.run(input, outputs, |_| ()).map_err(DetectError::Inference)?;
+        }
         Ok(())
     }
 
     fn infer(&mut self, fit: &Letterbox, min_confidence: f32, out: &mut Vec<Detection>) -> Result<(), DetectError> {
-        let failed = |error: ort::Error| DetectError::Inference(error.to_string());
-        let InputSpec { width, height, .. } = self.model.input;
-        let input: ort::session::SessionInputValue = match self.preprocessor.tensor() {
-            Tensor::Bytes(bytes) => {
-                TensorRef::from_array_view(([1, height, width, 3], bytes.as_slice())).map_err(failed)?.into()
-            }
-            Tensor::Floats(floats) => {
-                TensorRef::from_array_view(([1, 3, height, width], floats.as_slice())).map_err(failed)?.into()
-            }
-        };
-        let outputs = self.model.session.run(ort::inputs![self.model.input_name.as_str() => input]).map_err(failed)?;
-        let extract = |name: &str| -> Result<&[f32], DetectError> {
-            let value = outputs.get(name).ok_or_else(|| DetectError::Inference(format!("no output {name}")))?;
-            Ok(value.try_extract_tensor::<f32>().map_err(failed)?.1)
-        };
-        let (boxes, scores) = self.model.family.outputs();
-        let (boxes, scores) = (extract(boxes)?, extract(scores)?);
-        for (anchor, row) in scores.chunks_exact(self.columns.row_len()).enumerate() {
-            for evidence in self.columns.combine(row, min_confidence) {
-                let Some(corners) = self.model.family.corners(boxes, anchor) else { continue };
-                let bbox = fit.to_picture(corners).clipped();
-                if bbox.area() > 0.0 {
-                    out.push(Detection {
-                        bbox,
-                        group: evidence.group,
-                        confidence: evidence.confidence,
-                        class: evidence.class,
-                        class_score: evidence.class_score,
-                    });
-                }
-            }
-        }
-        Ok(())
+        let Model { graph, image, sizes, outputs, head, input, .. } = &mut self.model;
+        let tensor = self.preprocessor.tensor();
+        let input = GraphInput { image, sizes: sizes.as_deref(), tensor, layout: input.layout, fit };
+        let mut finds = Finds { columns: &self.columns, fit, min_confidence, out };
+        graph.run(input, outputs, |values| head.read(values, &mut finds)).map_err(DetectError::Inference)
     }
 }
 

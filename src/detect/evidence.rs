@@ -8,6 +8,11 @@
 //! and before suppression: a noisy-OR (Pearl 1988), 1 − Π(1 − s)^w, over the
 //! three strongest classes with weights 1, 1 and ½.
 //!
+//! It serves every family that gives a sigmoid for each class (NanoDet, YOLO
+//! of all kinds, RT-DETR's raw heads). Models that suppress overlaps or
+//! choose classes in their own graph give one score for one class; there is
+//! nothing to combine, and none of this is applied.
+//!
 //! Why not over all of them: the head's output for "nothing" is not zero, and
 //! ten animal classes at 0.08 are no animal at 0.57. The weights and what
 //! they were measured on are in docs/design/detection.md.
@@ -19,7 +24,7 @@ use crate::domain::Group;
 #[derive(Debug, Clone)]
 pub struct GroupColumns {
     columns: [Vec<u16>; Group::ALL.len()],
-    classes: usize,
+    groups: Vec<Option<Group>>,
 }
 
 /// What one anchor says about one group.
@@ -40,12 +45,22 @@ impl GroupColumns {
     pub fn new(classes: &Classes) -> GroupColumns {
         let count = u16::try_from(classes.len()).unwrap_or(u16::MAX);
         let columns = Group::ALL.map(|group| (0..count).filter(|&class| classes.group(class) == Some(group)).collect());
-        GroupColumns { columns, classes: classes.len() }
+        GroupColumns { columns, groups: (0..count).map(|class| classes.group(class)).collect() }
+    }
+
+    /// The group of class `class`, if it belongs to one.
+    pub fn group(&self, class: u16) -> Option<Group> {
+        self.groups.get(usize::from(class)).copied().flatten()
+    }
+
+    /// Every class that belongs to a group.
+    pub fn classes(&self) -> impl Iterator<Item = u16> {
+        self.columns.iter().flatten().copied()
     }
 
     /// Score columns of one anchor.
     pub fn row_len(&self) -> usize {
-        self.classes
+        self.groups.len()
     }
 
     /// The groups for which one anchor's class scores give at least

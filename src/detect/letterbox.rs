@@ -2,13 +2,32 @@
 
 use crate::domain::BBox;
 
-/// A scaling that keeps the shape, centred, with padding around it:
-/// r = min(W / w, H / h).
+/// How a picture is brought to the size of a model's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// Its shape kept, in the middle, bars around it.
+    Centred,
+    /// Its shape kept, in the left top corner, bars at the right and below.
+    TopLeft,
+    /// Stretched to fill the input.
+    Stretched,
+    /// At its own size, or shrunk in its own shape where it is larger than
+    /// the input; the input takes its size. For graphs that resize
+    /// themselves.
+    Native,
+}
+
+/// A scaling of a part of the picture to a place in the input. Where it keeps
+/// the shape, r = min(W / w, H / h).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Letterbox {
     /// The part of the upright picture that is shown, in fractions of it.
     region: BBox,
-    /// Left edge of that part in the input, in input pixels.
+    /// Width and height of that part in pixels of the picture, at least 1.
+    pub shown: (usize, usize),
+    /// Width and height of the whole input, bars included.
+    pub input: (usize, usize),
+    /// Left edge of the part in the input, in input pixels.
     pub left: usize,
     /// Top edge.
     pub top: usize,
@@ -20,19 +39,30 @@ pub struct Letterbox {
 
 impl Letterbox {
     /// Fits `region` (fractions of an upright picture of `picture` pixels,
-    /// width and height) into an input of `input` pixels.
+    /// width and height) into the middle of an input of `input` pixels.
     pub fn new(region: BBox, picture: (usize, usize), input: (usize, usize)) -> Letterbox {
+        Letterbox::fitted(Fit::Centred, region, picture, input)
+    }
+
+    /// Like [`Letterbox::new`], in the way that `fit` says.
+    pub fn fitted(fit: Fit, region: BBox, picture: (usize, usize), input: (usize, usize)) -> Letterbox {
         let (w, h) = (f64::from(region.w) * picture.0 as f64, f64::from(region.h) * picture.1 as f64);
+        let shown = ((w.round() as usize).max(1), (h.round() as usize).max(1));
         let ratio = (input.0 as f64 / w).min(input.1 as f64 / h);
-        let fit = |length: f64, limit: usize| ((length * ratio).round() as usize).clamp(1, limit.max(1));
-        let (width, height) = (fit(w, input.0), fit(h, input.1));
-        Letterbox {
-            region,
-            left: (input.0 - width.min(input.0)) / 2,
-            top: (input.1 - height.min(input.1)) / 2,
-            width,
-            height,
-        }
+        let scaled = |ratio: f64| {
+            let side = |length: f64, limit: usize| ((length * ratio).round() as usize).clamp(1, limit.max(1));
+            (side(w, input.0), side(h, input.1))
+        };
+        let ((width, height), input) = match fit {
+            Fit::Centred | Fit::TopLeft => (scaled(ratio), input),
+            Fit::Stretched => ((input.0.max(1), input.1.max(1)), input),
+            Fit::Native => (scaled(ratio.min(1.0)), scaled(ratio.min(1.0))),
+        };
+        let before = |length: usize, limit: usize| match fit {
+            Fit::Centred => (limit - length.min(limit)) / 2,
+            Fit::TopLeft | Fit::Stretched | Fit::Native => 0,
+        };
+        Letterbox { region, shown, input, left: before(width, input.0), top: before(height, input.1), width, height }
     }
 
     /// A box by its corners in input pixels, in fractions of the upright
@@ -50,24 +80,43 @@ mod tests {
     use proptest::prelude::*;
 
     const WHOLE: BBox = BBox::new(0.0, 0.0, 1.0, 1.0);
+    const FITS: [Fit; 4] = [Fit::Centred, Fit::TopLeft, Fit::Stretched, Fit::Native];
+
+    fn place(fit: Letterbox) -> (usize, usize, usize, usize) {
+        (fit.left, fit.top, fit.width, fit.height)
+    }
 
     #[test]
     fn a_wide_picture_gets_bars_above_and_below() {
         let fit = Letterbox::new(WHOLE, (1920, 1080), (416, 416));
-        assert_eq!((fit.left, fit.top, fit.width, fit.height), (0, 91, 416, 234));
+        assert_eq!(place(fit), (0, 91, 416, 234));
         assert_eq!(fit.to_picture([0.0, 91.0, 416.0, 325.0]), WHOLE);
+    }
+
+    #[test]
+    fn every_family_has_its_own_place_for_a_picture() {
+        let fitted = |fit, picture| Letterbox::fitted(fit, WHOLE, picture, (640, 640));
+        assert_eq!(place(fitted(Fit::TopLeft, (1920, 1080))), (0, 0, 640, 360));
+        assert_eq!(place(fitted(Fit::Stretched, (1920, 1080))), (0, 0, 640, 640));
+        let native = fitted(Fit::Native, (1920, 1080));
+        assert_eq!((place(native), native.input), ((0, 0, 640, 360), (640, 360)));
+        let native = fitted(Fit::Native, (320, 200));
+        assert_eq!((place(native), native.input), ((0, 0, 320, 200), (320, 200)));
+        let crop = Letterbox::fitted(Fit::Stretched, BBox::new(0.5, 0.5, 0.25, 0.5), (1920, 1080), (640, 640));
+        assert_eq!(crop.shown, (480, 540));
     }
 
     proptest! {
         #[test]
         fn the_way_back_leads_to_where_it_began(
-            w in 1usize..10_000, h in 1usize..10_000, iw in 32usize..1000, ih in 32usize..1000,
+            w in 1usize..10_000, h in 1usize..10_000, iw in 32usize..1000, ih in 32usize..1000, way in 0usize..4,
             x in 0f32..0.9, y in 0f32..0.9, rw in 0.01f32..1.0, rh in 0.01f32..1.0, u in 0f32..1., v in 0f32..1.,
         ) {
             let region = BBox::new(x, y, rw.min(1.0 - x), rh.min(1.0 - y));
-            let fit = Letterbox::new(region, (w, h), (iw, ih));
-            prop_assert!(fit.width >= 1 && fit.left + fit.width <= iw);
-            prop_assert!(fit.height >= 1 && fit.top + fit.height <= ih);
+            let fit = Letterbox::fitted(FITS[way], region, (w, h), (iw, ih));
+            prop_assert!(fit.input.0 <= iw && fit.input.1 <= ih);
+            prop_assert!(fit.width >= 1 && fit.left + fit.width <= fit.input.0);
+            prop_assert!(fit.height >= 1 && fit.top + fit.height <= fit.input.1);
             let (px, py) = (fit.left as f32 + u * fit.width as f32, fit.top as f32 + v * fit.height as f32);
             let back = fit.to_picture([px, py, px, py]);
             prop_assert!((back.x - (region.x + u * region.w)).abs() < 1e-4);

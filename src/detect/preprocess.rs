@@ -2,59 +2,119 @@
 //! the full size in between.
 //!
 //! Each plane is resized by itself to the size at which the model sees it
-//! (SIMD, fast_image_resize), then one pass over these small planes converts
+//! (`resample`), then one pass over these small planes converts
 //! to RGB, turns the picture upright and writes the samples in the layout and
 //! type the model wants. At 1080p this touches a tenth of the pixels that
 //! converting first would touch.
 //!
-//! All buffers are kept between calls; the resizer still makes its small
-//! coefficient tables anew (a few kilobytes).
+//! All buffers are kept between calls.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "kernels: sizes are checked once, where the planes and the tensor are made"
+)]
 
 use std::num::Wrapping;
 
-use fast_image_resize as fir;
-use fir::pixels::U8;
-use fir::{ResizeAlg, ResizeOptions, Resizer};
+use half::f16;
 
-use super::letterbox::Letterbox;
+use super::letterbox::{Fit, Letterbox};
+use super::resample::{Crop, Resampler};
 use crate::capture::{Colour, Matrix, Picture, Plane, Rotation};
 use crate::domain::BBox;
 
-/// What the bars beside a letterboxed picture are filled with. Black, as in
-/// NanoDet's training, whose warp leaves what is outside the picture at zero.
-const PADDING: u8 = 0;
-
-/// Layout and type of a model's input; three channels, red first.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum InputLayout {
-    /// u8 [1, H, W, 3], 0..=255.
-    BytesHwc,
-    /// f32 [1, 3, H, W], (value − mean) / deviation, for red, green, blue.
-    FloatsChw {
-        /// What is subtracted, on the scale 0..=255.
-        mean: [f32; 3],
-        /// What it is then divided by.
-        deviation: [f32; 3],
-    },
+/// What a model's input samples are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sample {
+    /// u8, 0..=255.
+    Byte,
+    /// f16, scaled.
+    Half,
+    /// f32, scaled.
+    Float,
 }
 
-/// A model's input.
+/// How a model's input is stored; always three channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputLayout {
+    /// [1, H, W, 3].
+    Hwc,
+    /// [1, 3, H, W].
+    Chw,
+}
+
+/// Which channel comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    /// Red.
+    Rgb,
+    /// Blue, as OpenCV reads pictures.
+    Bgr,
+}
+
+/// What is done to samples of 0..=255 that a model takes as floating point:
+/// (value − mean) / deviation, for red, green, blue.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scaling {
+    /// What is subtracted, on the scale 0..=255.
+    pub mean: [f32; 3],
+    /// What it is then divided by.
+    pub deviation: [f32; 3],
+}
+
+impl Scaling {
+    /// 0..=255 as they are.
+    pub const NONE: Scaling = Scaling { mean: [0.0; 3], deviation: [1.0; 3] };
+    /// To 0..=1.
+    pub const UNIT: Scaling = Scaling { mean: [0.0; 3], deviation: [255.0; 3] };
+    /// By ImageNet's statistics.
+    pub const IMAGENET: Scaling = Scaling { mean: [123.675, 116.28, 103.53], deviation: [58.395, 57.12, 57.375] };
+}
+
+/// A model's input: its size and what a picture must become.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InputSpec {
-    /// W, pixels.
+    /// W, pixels; the most there may be with [`Fit::Native`].
     pub width: usize,
-    /// H, pixels.
+    /// H, pixels; the most there may be with [`Fit::Native`].
     pub height: usize,
-    /// How the pixels are stored.
+    /// The type of its samples.
+    pub sample: Sample,
+    /// How they are stored.
     pub layout: InputLayout,
+    /// The order of the channels.
+    pub channels: Channels,
+    /// How they are scaled; bytes never are.
+    pub scaling: Scaling,
+    /// Where in the input the picture goes.
+    pub fit: Fit,
+    /// What the bars beside it are filled with, 0..=255.
+    pub padding: u8,
 }
 
-/// The filled input.
+impl InputSpec {
+    /// RGB bytes [1, H, W, 3], centred on black: the built-in model's.
+    pub const fn bytes(width: usize, height: usize) -> InputSpec {
+        InputSpec {
+            width,
+            height,
+            sample: Sample::Byte,
+            layout: InputLayout::Hwc,
+            channels: Channels::Rgb,
+            scaling: Scaling::NONE,
+            fit: Fit::Centred,
+            padding: 0,
+        }
+    }
+}
+
+/// The filled input, in the layout of its [`InputSpec`].
 #[derive(Debug)]
 pub enum Tensor {
-    /// [1, H, W, 3].
+    /// Samples of 0..=255.
     Bytes(Vec<u8>),
-    /// [1, 3, H, W].
+    /// Scaled samples.
+    Halves(Vec<f16>),
+    /// Scaled samples.
     Floats(Vec<f32>),
 }
 
@@ -77,9 +137,6 @@ pub enum PreprocessError {
         /// Bytes there are.
         bytes: usize,
     },
-    /// The resizer refused.
-    #[error("cannot resize the picture: {0}")]
-    Resize(#[from] fir::ResizeError),
 }
 
 /// Fills one model's input, again and again.
@@ -88,37 +145,30 @@ pub struct Preprocessor {
     spec: InputSpec,
     tensor: Tensor,
     /// Where the picture stands in `tensor`; outside is padding.
-    filled: Option<(usize, usize, usize, usize)>,
-    resizer: Resizer,
+    filled: Option<Letterbox>,
+    resampler: Resampler,
     small: [Vec<u8>; 3],
     row: Vec<[u8; 3]>,
-    levels: [[f32; 256]; 3],
+    levels: Levels,
 }
 
 impl Preprocessor {
     /// For a model with this input.
     pub fn new(spec: InputSpec) -> Preprocessor {
         let size = spec.width * spec.height * 3;
-        let mut levels = [[0.0; 256]; 3];
-        let tensor = match spec.layout {
-            InputLayout::BytesHwc => Tensor::Bytes(vec![0; size]),
-            InputLayout::FloatsChw { mean, deviation } => {
-                for (channel, table) in levels.iter_mut().enumerate() {
-                    for (value, level) in table.iter_mut().enumerate() {
-                        *level = (value as f32 - mean[channel]) / deviation[channel];
-                    }
-                }
-                Tensor::Floats(vec![0.0; size])
-            }
+        let tensor = match spec.sample {
+            Sample::Byte => Tensor::Bytes(vec![0; size]),
+            Sample::Half => Tensor::Halves(vec![f16::ZERO; size]),
+            Sample::Float => Tensor::Floats(vec![0.0; size]),
         };
         Preprocessor {
             spec,
             tensor,
             filled: None,
-            resizer: Resizer::new(),
+            resampler: Resampler::default(),
             small: Default::default(),
             row: Vec::new(),
-            levels,
+            levels: Levels::new(&spec.scaling),
         }
     }
 
@@ -136,7 +186,7 @@ impl Preprocessor {
     pub fn fill(&mut self, picture: &Picture, region: Option<BBox>) -> Result<Letterbox, PreprocessError> {
         let upright = picture.upright_size();
         let region = visible_region(region, upright)?;
-        let fit = Letterbox::new(region, upright, (self.spec.width, self.spec.height));
+        let fit = Letterbox::fitted(self.spec.fit, region, upright, (self.spec.width, self.spec.height));
         let stored = picture.rotation.inverse().turn(&region);
         let size = if picture.rotation.is_sideways() { (fit.height, fit.width) } else { (fit.width, fit.height) };
         self.resize_planes(picture, stored, size)?;
@@ -153,11 +203,8 @@ impl Preprocessor {
             check(plane)?;
             let (across, down) = (subsampling(luma.width, plane.width), subsampling(luma.height, plane.height));
             let crop = crop_of(plane, stored, luma.width as f64 / across, luma.height as f64 / down);
-            small.resize(size.0 * size.1, 0);
-            let mut target = fir::images::TypedImage::<U8>::from_buffer(size.0 as u32, size.1 as u32, small)
-                .map_err(|_| fir::ResizeError::PixelTypesAreDifferent)?;
-            let options = ResizeOptions::new().resize_alg(filter_for(crop, size)).crop(crop.0, crop.1, crop.2, crop.3);
-            Ok(self.resizer.resize_typed(&PlaneView(plane), &mut target, &options)?)
+            self.resampler.resize(plane, crop, size, small);
+            Ok(())
         };
         resize(luma, small_y)?;
         if let Some((u, v)) = &picture.chroma {
@@ -167,22 +214,29 @@ impl Preprocessor {
         Ok(())
     }
 
-    /// Paints the bars, unless they are where they were.
+    /// Paints the bars, unless they are where they were. With [`Fit::Native`]
+    /// the tensor takes the picture's size here.
     fn pad_around(&mut self, fit: &Letterbox) {
-        let place = (fit.left, fit.top, fit.width, fit.height);
-        if self.filled == Some(place) {
+        let place = |fit: &Letterbox| (fit.input, fit.left, fit.top, fit.width, fit.height);
+        if self.filled.as_ref().map(place) == Some(place(fit)) {
             return;
         }
+        let (spec, size) = (&self.spec, fit.input.0 * fit.input.1 * 3);
         match &mut self.tensor {
-            Tensor::Bytes(bytes) => bytes.fill(PADDING),
+            Tensor::Bytes(bytes) => {
+                bytes.clear();
+                bytes.resize(size, spec.padding);
+            }
+            Tensor::Halves(halves) => {
+                halves.resize(size, f16::ZERO);
+                paint(halves, spec, |channel| self.levels.halves[channel][usize::from(spec.padding)]);
+            }
             Tensor::Floats(floats) => {
-                let area = self.spec.width * self.spec.height;
-                for (plane, levels) in floats.chunks_exact_mut(area).zip(&self.levels) {
-                    plane.fill(levels[usize::from(PADDING)]);
-                }
+                floats.resize(size, 0.0);
+                paint(floats, spec, |channel| self.levels.floats[channel][usize::from(spec.padding)]);
             }
         }
-        self.filled = Some(place);
+        self.filled = Some(*fit);
     }
 
     /// The small planes, upright, as RGB into the tensor.
@@ -209,23 +263,105 @@ impl Preprocessor {
                     *pixel = convert.rgb(y[at], u[at], v[at]);
                 }
             }
-            let start = (fit.top + line) * self.spec.width + fit.left;
+            let start = (fit.top + line) * fit.input.0 + fit.left;
+            let place = RowPlace { start, area: fit.input.0 * fit.input.1, spec: &self.spec };
             match &mut self.tensor {
-                Tensor::Bytes(bytes) => {
+                Tensor::Bytes(bytes) if self.spec.layout == InputLayout::Hwc && self.spec.channels == Channels::Rgb => {
                     bytes[start * 3..(start + fit.width) * 3].copy_from_slice(row.as_flattened());
                 }
+                Tensor::Bytes(bytes) => place.write(bytes, &row, |_, value| value),
+                Tensor::Halves(halves) => {
+                    place.write(halves, &row, |channel, value| self.levels.halves[channel][usize::from(value)])
+                }
                 Tensor::Floats(floats) => {
-                    let area = self.spec.width * self.spec.height;
-                    for (channel, levels) in self.levels.iter().enumerate() {
-                        let target = &mut floats[channel * area + start..channel * area + start + fit.width];
-                        for (value, pixel) in target.iter_mut().zip(&row) {
-                            *value = levels[usize::from(pixel[channel])];
-                        }
-                    }
+                    place.write(floats, &row, |channel, value| self.levels.floats[channel][usize::from(value)])
                 }
             }
         }
         self.row = row;
+    }
+}
+
+/// What each of the 256 values becomes, for red, green and blue.
+#[derive(Debug)]
+struct Levels {
+    halves: Box<[[f16; 256]; 3]>,
+    floats: Box<[[f32; 256]; 3]>,
+}
+
+impl Levels {
+    fn new(scaling: &Scaling) -> Levels {
+        let mut levels = Levels { halves: Box::new([[f16::ZERO; 256]; 3]), floats: Box::new([[0.0; 256]; 3]) };
+        for channel in 0..3 {
+            for value in 0..256 {
+                let level = (value as f32 - scaling.mean[channel]) / scaling.deviation[channel];
+                levels.floats[channel][value] = level;
+                levels.halves[channel][value] = f16::from_f32(level);
+            }
+        }
+        levels
+    }
+}
+
+impl Channels {
+    /// Which of red, green and blue a model's channel `index` is.
+    #[inline(always)]
+    fn source(self, index: usize) -> usize {
+        match self {
+            Channels::Rgb => index,
+            Channels::Bgr => 2 - index,
+        }
+    }
+}
+
+/// Fills the whole tensor with one value for each of red, green and blue.
+fn paint<T: Copy>(tensor: &mut [T], spec: &InputSpec, value: impl Fn(usize) -> T) {
+    let values = [0, 1, 2].map(|channel| value(spec.channels.source(channel)));
+    match spec.layout {
+        InputLayout::Hwc => tensor.as_chunks_mut::<3>().0.fill(values),
+        InputLayout::Chw => {
+            let area = (tensor.len() / 3).max(1);
+            for (plane, value) in tensor.chunks_exact_mut(area).zip(values) {
+                plane.fill(value);
+            }
+        }
+    }
+}
+
+/// Where one row of pixels goes.
+struct RowPlace<'a> {
+    /// The first pixel's index among all of the input.
+    start: usize,
+    /// Pixels of the input.
+    area: usize,
+    spec: &'a InputSpec,
+}
+
+impl RowPlace<'_> {
+    /// Writes `row` (red, green, blue) into `tensor`; `level` turns the value
+    /// of a channel of these into a sample.
+    #[inline(always)]
+    fn write<T: Copy>(&self, tensor: &mut [T], row: &[[u8; 3]], level: impl Fn(usize, u8) -> T) {
+        let channels = self.spec.channels;
+        match self.spec.layout {
+            InputLayout::Hwc => {
+                let target = &mut tensor.as_chunks_mut::<3>().0[self.start..self.start + row.len()];
+                for (sample, pixel) in target.iter_mut().zip(row) {
+                    *sample = [0, 1, 2].map(|channel| {
+                        let source = channels.source(channel);
+                        level(source, pixel[source])
+                    });
+                }
+            }
+            InputLayout::Chw => {
+                for channel in 0..3 {
+                    let (at, source) = (channel * self.area + self.start, channels.source(channel));
+                    for (sample, pixel) in tensor[at..at + row.len()].iter_mut().zip(row) {
+                        *sample = level(source, pixel[source]);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -258,7 +394,7 @@ fn subsampling(luma: usize, chroma: usize) -> f64 {
 
 /// `stored` (fractions) as left, top, width, height in samples of `plane`,
 /// of which the picture covers `across` × `down`, kept inside the plane.
-fn crop_of(plane: &Plane, stored: BBox, across: f64, down: f64) -> (f64, f64, f64, f64) {
+fn crop_of(plane: &Plane, stored: BBox, across: f64, down: f64) -> Crop {
     let side = |start: f32, length: f32, covered: f64, limit: usize| {
         let limit = limit as f64;
         let from = (f64::from(start) * covered).clamp(0.0, limit);
@@ -269,45 +405,7 @@ fn crop_of(plane: &Plane, stored: BBox, across: f64, down: f64) -> (f64, f64, f6
     };
     let (left, width) = side(stored.x, stored.w, across, plane.width);
     let (top, height) = side(stored.y, stored.h, down, plane.height);
-    (left, top, width, height)
-}
-
-/// Shrinking to less than half averages the samples that fall together, or
-/// fine texture turns into noise that flickers from frame to frame. Above
-/// that, interpolation between neighbours, as in the model's training.
-fn filter_for((_, _, width, height): (f64, f64, f64, f64), size: (usize, usize)) -> ResizeAlg {
-    let shrinks = (width / size.0 as f64).max(height / size.1 as f64);
-    if shrinks > 2.0 {
-        ResizeAlg::Convolution(fir::FilterType::Box)
-    } else {
-        ResizeAlg::Interpolation(fir::FilterType::Bilinear)
-    }
-}
-
-/// A plane for the resizer. Rows end at the picture's width, so that what the
-/// decoder left behind it (stride padding) never bleeds into the edge.
-struct PlaneView<'p, 'd>(&'p Plane<'d>);
-
-// SAFETY: `iter_rows` yields slices of exactly `width` samples.
-unsafe impl fir::ImageView for PlaneView<'_, '_> {
-    type Pixel = U8;
-
-    fn width(&self) -> u32 {
-        self.0.width as u32
-    }
-
-    fn height(&self) -> u32 {
-        self.0.height as u32
-    }
-
-    fn iter_rows(&self, start_row: u32) -> impl Iterator<Item = &[U8]> {
-        let samples = self.0.data.get(start_row as usize * self.0.stride..).unwrap_or(&[]);
-        // SAFETY: `U8` is a transparent wrapper around one u8 (align_to checks
-        // alignment and size; both are 1).
-        let (_, pixels, _) = unsafe { samples.align_to::<U8>() };
-        let rows = self.0.height.saturating_sub(start_row as usize);
-        pixels.chunks(self.0.stride).take(rows).map(|row| &row[..self.0.width])
-    }
+    Crop { left, top, width, height }
 }
 
 /// The samples of one upright line, in order, as indices into a stored plane.
@@ -406,7 +504,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BYTES: InputSpec = InputSpec { width: 64, height: 32, layout: InputLayout::BytesHwc };
+    const BYTES: InputSpec = InputSpec::bytes(64, 32);
     const JPEG: Colour = Colour { matrix: Matrix::Bt601, full_range: true };
 
     fn grey<'a>(data: &'a [u8], width: usize, height: usize, stride: usize) -> Picture<'a> {
@@ -417,7 +515,7 @@ mod tests {
     fn bytes(preprocessor: &Preprocessor) -> &[u8] {
         match preprocessor.tensor() {
             Tensor::Bytes(bytes) => bytes,
-            Tensor::Floats(_) => panic!("not bytes"),
+            _ => panic!("not bytes"),
         }
     }
 
@@ -519,15 +617,16 @@ mod tests {
         preprocessor.fill(&grey(&white, 64, 32, 64), None).unwrap();
         assert_eq!(pixel(&preprocessor, 0, 16), [255; 3]);
         preprocessor.fill(&grey(&white, 32, 64, 32), None).unwrap();
-        assert_eq!(pixel(&preprocessor, 0, 16), [PADDING; 3]);
+        assert_eq!(pixel(&preprocessor, 0, 16), [0; 3]);
         assert_eq!(pixel(&preprocessor, 32, 16), [255; 3]);
     }
 
     #[test]
     fn floats_are_the_normalised_bytes_by_channel() {
         let data: Vec<u8> = (0..64 * 32).map(|i| (i % 256) as u8).collect();
-        let layout = InputLayout::FloatsChw { mean: [100.0, 110.0, 120.0], deviation: [50.0, 51.0, 52.0] };
-        let mut floats = Preprocessor::new(InputSpec { layout, ..BYTES });
+        let scaling = Scaling { mean: [100.0, 110.0, 120.0], deviation: [50.0, 51.0, 52.0] };
+        let spec = InputSpec { sample: Sample::Float, layout: InputLayout::Chw, scaling, ..BYTES };
+        let mut floats = Preprocessor::new(spec);
         let mut raw = Preprocessor::new(BYTES);
         floats.fill(&grey(&data, 64, 30, 64), None).unwrap();
         raw.fill(&grey(&data, 64, 30, 64), None).unwrap();
@@ -536,6 +635,52 @@ mod tests {
             for channel in 0..3 {
                 let expected = (f32::from(pixel[channel]) - (100.0 + 10.0 * channel as f32)) / (50.0 + channel as f32);
                 assert!((values[channel * 64 * 32 + at] - expected).abs() < 1e-5);
+            }
+        }
+    }
+
+    /// The input as numbers, whatever it is stored as.
+    fn values(preprocessor: &Preprocessor) -> Vec<f32> {
+        match preprocessor.tensor() {
+            Tensor::Bytes(bytes) => bytes.iter().map(|&value| f32::from(value)).collect(),
+            Tensor::Halves(halves) => halves.iter().map(|value| value.to_f32()).collect(),
+            Tensor::Floats(floats) => floats.clone(),
+        }
+    }
+
+    #[test]
+    fn every_kind_of_input_holds_the_same_picture() {
+        let luma: Vec<u8> = (0..64 * 20).map(|i| (i % 251) as u8).collect();
+        let chroma: Vec<u8> = (0..32 * 10).map(|i| (i * 7 % 255) as u8).collect();
+        let plane = |data, w, h| Plane::new(data, w, h, w).unwrap();
+        let chroma = Some((plane(&chroma, 32, 10), plane(&chroma[..], 32, 10)));
+        let picture = Picture { y: plane(&luma, 64, 20), chroma, ..grey(&luma, 64, 20, 64) };
+        for fit in [Fit::Centred, Fit::TopLeft, Fit::Stretched, Fit::Native] {
+            let of = |sample, layout, channels| {
+                let spec = InputSpec { sample, layout, channels, fit, padding: 114, scaling: Scaling::NONE, ..BYTES };
+                let mut preprocessor = Preprocessor::new(spec);
+                let fit = preprocessor.fill(&picture, None).unwrap();
+                (values(&preprocessor), fit.input)
+            };
+            let (plain, (width, height)) = of(Sample::Byte, InputLayout::Hwc, Channels::Rgb);
+            let area = width * height;
+            assert_eq!(plain.len(), area * 3);
+            assert_eq!(plain[..3] == [114.0; 3], fit == Fit::Centred);
+            assert_eq!(plain[(area - 1) * 3..] == [114.0; 3], matches!(fit, Fit::Centred | Fit::TopLeft));
+            for sample in [Sample::Byte, Sample::Half, Sample::Float] {
+                for layout in [InputLayout::Hwc, InputLayout::Chw] {
+                    for channels in [Channels::Rgb, Channels::Bgr] {
+                        let (other, _) = of(sample, layout, channels);
+                        for (at, &value) in plain.iter().enumerate() {
+                            let channel = if channels == Channels::Rgb { at % 3 } else { 2 - at % 3 };
+                            let there = match layout {
+                                InputLayout::Hwc => at / 3 * 3 + channel,
+                                InputLayout::Chw => channel * area + at / 3,
+                            };
+                            assert_eq!(other[there], value, "{fit:?} {sample:?} {layout:?} {channels:?} {at}");
+                        }
+                    }
+                }
             }
         }
     }
@@ -590,7 +735,7 @@ mod tests {
                         let (px, py) = (at % 64, at / 64);
                         let inside = (fit.left..fit.left + fit.width).contains(&px)
                             && (fit.top..fit.top + fit.height).contains(&py);
-                        let expected = if inside { value } else { PADDING };
+                        let expected = if inside { value } else { 0 };
                         prop_assert_eq!(pixel(&preprocessor, px, py), [expected; 3]);
                     }
                 } else {

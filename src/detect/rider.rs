@@ -3,6 +3,7 @@
 //! The model finds a person and a bicycle (or motorcycle) that overlap. Two
 //! tracks and two crossings would be one too many, so the person is absorbed
 //! into the vehicle.
+#![expect(clippy::indexing_slicing, reason = "an index comes from the same slice")]
 
 use super::classes::{Classes, Detection};
 use crate::domain::{BBox, Group};

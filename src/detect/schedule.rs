@@ -16,9 +16,16 @@ pub enum Need {
     Idle,
     /// The motion stage cannot tell.
     Blind,
+    /// Only what has often been looked at in vain moves.
+    Vain,
     /// Something moves or is followed.
     Active,
 }
+
+/// A look at swaying leaves is worth so many pauses of the full rate.
+const VAIN_PAUSES: u32 = 3;
+/// Regions at one look at most.
+const MAX_REGIONS: u32 = 3;
 
 /// Decides for each frame whether to look at it.
 #[derive(Debug)]
@@ -29,14 +36,21 @@ pub struct Schedule {
     /// When the last look was, and when it had been due: frames come a little
     /// late, and the rate must not suffer from that.
     last: Option<(Mono, Mono)>,
+    regions: usize,
 }
 
 impl Schedule {
     /// From the configuration.
     pub fn new(config: &DetectorConfig) -> Schedule {
         let idle = config.idle_interval.0;
-        let active = Duration::from_secs_f32(1.0 / config.active_rate.clamp(0.1, 120.0));
-        Schedule { active, blind: Duration::from_secs_f32(1.0 / BLIND_RATE).max(active).min(idle), idle, last: None }
+        let active = Duration::from_secs_f32(1.0 / config.active_rate().clamp(0.1, 120.0));
+        Schedule {
+            active,
+            blind: Duration::from_secs_f32(1.0 / BLIND_RATE).max(active).min(idle),
+            idle,
+            last: None,
+            regions: 1,
+        }
     }
 
     /// The next frame is looked at whatever happens.
@@ -50,11 +64,17 @@ impl Schedule {
         self.last.is_none_or(|(_, due)| at >= due.plus(self.active))
     }
 
+    /// Inferences that the look just granted may spend.
+    pub fn regions(&self) -> usize {
+        self.regions
+    }
+
     /// Whether to look at the frame taken at `at`; if so, it is noted.
     pub fn look(&mut self, at: Mono, need: Need) -> bool {
         let pause = match need {
             Need::Idle => self.idle,
             Need::Blind => self.blind,
+            Need::Vain => (self.active * VAIN_PAUSES).min(self.idle),
             Need::Active => self.active,
         };
         let Some((last, due)) = self.last else {
@@ -65,6 +85,10 @@ impl Schedule {
         if at < next && at >= last {
             return false;
         }
+        // Where pictures come more slowly than looks are allowed, one may
+        // spend what the others left over. A fifth, since times jitter.
+        let allowed = at.since(last).as_secs_f32() / self.active.as_secs_f32() + 0.2;
+        self.regions = (allowed as u32).clamp(1, MAX_REGIONS) as usize;
         // Late by more than a look: start counting anew instead of catching up.
         let on_time = at.since(next) < self.active;
         self.last = Some((at, if on_time { next } else { at }));
