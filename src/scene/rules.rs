@@ -27,6 +27,8 @@ pub enum SightingEnd {
     Stop,
     /// It has not moved for long.
     Stationary,
+    /// Watching is paused.
+    Paused,
 }
 
 /// Something that happened.
@@ -45,6 +47,8 @@ pub enum What {
     Sighting {
         /// Its id.
         id: Uuid,
+        /// Of which track.
+        track: u64,
         /// What kind of object.
         group: Group,
         /// Fine class, an index into the detector's classes.
@@ -211,7 +215,7 @@ impl SceneRules {
         };
         for (wire, pass, bbox) in std::mem::take(&mut known.pending) {
             let group = track.group();
-            if !self.wires[wire].config.groups.contains(&group) {
+            if !self.wires.get(wire).is_some_and(|wire| wire.config.groups.contains(&group)) {
                 continue;
             }
             let key = Key { wire, direction: pass.direction, group };
@@ -257,6 +261,7 @@ fn sighted(track: &Track, sighting: Sighting, end: Option<SightingEnd>) -> Happe
         at: if end.is_some() { track.last_seen } else { sighting.since },
         what: What::Sighting {
             id: sighting.id,
+            track: track.id,
             group: track.group(),
             class: track.class(),
             confidence: track.best.confidence,
@@ -309,6 +314,7 @@ mod tests {
                 backward: "left".into(),
                 anchor: Anchor::Center,
                 groups: Group::ALL.to_vec(),
+                alert: false,
             };
             let camera = CameraConfig { tripwire: vec![line], ..CameraConfig::default() };
             let settings = SceneConfig { stationary_after: HumanDuration::secs(10), ..SceneConfig::default() };
@@ -336,7 +342,7 @@ mod tests {
                 .collect();
             let at = self.now();
             self.looks += 1;
-            self.tracker.update(at, &detections, &vec![if moving { 0.5 } else { 0.0 }; detections.len()]);
+            self.tracker.update(at, &detections, &vec![if moving { 0.5 } else { 0.0 }; detections.len()], |_| true);
             let ids = &mut self.ids;
             let mut make = |_| {
                 *ids += 1;

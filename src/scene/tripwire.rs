@@ -39,6 +39,11 @@ pub struct Tripwire {
     segment: Segment,
 }
 
+/// Who has passed once must go back by this share of the object's size at least:
+/// boxes of what is large, near and half out of the picture waver by more than
+/// the band.
+const BACK_SHARE: f32 = 0.3;
+
 /// What one object has done at one line so far.
 #[derive(Debug, Clone, Default)]
 pub struct WireState {
@@ -48,6 +53,8 @@ pub struct WireState {
     last: Option<(f32, f32, Mono)>,
     /// Where and when it met the line without having passed it yet.
     met: Option<(f32, Mono)>,
+    /// It has passed before, one way or the other.
+    passed: bool,
 }
 
 impl Tripwire {
@@ -76,7 +83,9 @@ impl Tripwire {
     pub fn step(&self, state: &mut WireState, bbox: &BBox, at: Mono) -> Option<Pass> {
         let point = self.anchor(bbox);
         let (distance, along) = (self.segment.side(point), self.segment.along(point));
-        let band = (BAND_SHARE * (bbox.w + bbox.h) / 2.0).clamp(MIN_BAND, MAX_BAND);
+        let size = (bbox.w + bbox.h) / 2.0;
+        let band = (BAND_SHARE * size).clamp(MIN_BAND, MAX_BAND);
+        let band = if state.passed { band.max(BACK_SHARE * size) } else { band };
         let before = state.last.replace((distance, along, at));
         let Some(side) = state.side else {
             // The first look decides, even inside the band: who appears just
@@ -101,9 +110,10 @@ impl Tripwire {
     }
 
     /// The object has left the picture: what had met the line but not cleared
-    /// the band will not come back, so it has passed.
+    /// the band will not come back, so it has passed. Not if it had passed before:
+    /// boxes shrink where the picture's border cuts them.
     pub fn finish(&self, state: &mut WireState) -> Option<Pass> {
-        let side = state.side?;
+        let side = state.side.filter(|_| !state.passed)?;
         if state.last.is_some_and(|(distance, _, _)| distance * side < 0.0) { self.pass(state, side) } else { None }
     }
 
@@ -111,6 +121,7 @@ impl Tripwire {
         state.side = Some(-side);
         let (along, at) = state.met.take()?;
         let direction = if side < 0.0 { Direction::Forward } else { Direction::Backward };
+        state.passed = true;
         // Only the segment counts, not its extension.
         (0.0..=1.0).contains(&along).then_some(Pass { at, direction })
     }
@@ -131,6 +142,7 @@ mod tests {
             backward: "up".into(),
             anchor,
             groups: Group::ALL.to_vec(),
+            alert: false,
         })
     }
 
@@ -184,6 +196,22 @@ mod tests {
         points.extend(down(0.8, 0.4, 5));
         let directions: Vec<_> = walk(&line, &points).iter().map(|p| p.direction).collect();
         assert_eq!(directions, [Direction::Forward, Direction::Backward]);
+    }
+
+    #[test]
+    fn a_large_box_that_wavers_behind_the_line_has_not_come_back() {
+        let line = wire([0.0, 0.6], [1.0, 0.6], Anchor::Center);
+        let passes = |centres: &[f32]| {
+            let mut state = WireState::default();
+            let look = |(i, y): (usize, &f32)| {
+                line.step(&mut state, &BBox::new(0.3, y - 0.2, 0.4, 0.4), Mono::from_secs_f64(i as f64 / 10.0))
+            };
+            let passes: Vec<Pass> = centres.iter().enumerate().filter_map(look).collect();
+            (passes.len(), line.finish(&mut state))
+        };
+        assert_eq!(passes(&[0.4, 0.5, 0.66, 0.54, 0.68, 0.8]), (1, None));
+        assert_eq!(passes(&[0.4, 0.5, 0.66, 0.68, 0.54]), (1, None), "cut by the picture's border");
+        assert_eq!(passes(&[0.4, 0.5, 0.66, 0.54, 0.45]), (2, None), "it has");
     }
 
     #[test]

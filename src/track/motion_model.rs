@@ -94,6 +94,18 @@ impl BoxMotion {
         }
     }
 
+    /// It stands where it is: nothing that was measured of its speed holds.
+    pub fn rest(&mut self) {
+        let (w_known, h_known) = (self.w_known, self.h_known);
+        *self = BoxMotion { w_known, h_known, ..BoxMotion::new(&self.bbox()) };
+    }
+
+    /// The picture has moved: what is followed lies elsewhere in it now.
+    pub fn shift(&mut self, dx: f32, dy: f32) {
+        self.cx.x += dx;
+        self.cy.x += dy;
+    }
+
     /// Seen as `b`.
     pub fn update(&mut self, b: &BBox) {
         let cut = Cut::of(b);

@@ -25,17 +25,35 @@ const MIN_STRAIGHTNESS: f32 = 0.5;
 /// In its place it must have been seen moving in this many looks, each with
 /// this share of its box.
 const MIN_MOVING_LOOKS: u32 = 3;
-const MOVING_SHARE: f32 = 0.12;
+pub(super) const MOVING_SHARE: f32 = 0.12;
 /// Overlap (IoU) from which detections of different groups mean one object.
 const SAME_PLACE: f32 = 0.5;
 /// Tracks of one object move together: by so many sizes per second at most.
 const SAME_SPEED: f32 = 1.2;
+/// A suspicion smaller than this share of a vehicle, of which this share lies
+/// within the vehicle grown by so much, is not believed.
+const CLINGING_AREA: f32 = 0.6;
+const CLINGING_REACH: f32 = 0.15;
+const CLINGING_SHARE: f32 = 0.5;
 /// A group's votes must exceed every other group's by this factor.
 const GROUP_LEAD: f32 = 1.3;
 /// Looks in which something that has travelled must have been seen moving to
 /// be believed at this share of the sure confidence.
 const MIN_MOVING_LOOKS_DOUBTFUL: u32 = 4;
 const DOUBTFUL: f32 = 0.75;
+/// What looks have passed over for this long is as good as hidden.
+const UNSEEN: Duration = Duration::from_millis(300);
+/// An object whose way is known is looked at again when it has moved by this
+/// much of its size, and at the latest after this time.
+const PATIENCE_SIZES: f32 = 0.25;
+const MAX_PATIENCE_S: f32 = 0.29;
+/// What the detector finds with less than this, last time and on the mean, may
+/// be lost at the next look, and needs every one.
+const PLAIN: f32 = 0.5;
+/// An object that has not moved for so long has come to rest.
+const AT_REST: Duration = Duration::from_secs(10);
+/// A suspicion that has not moved for so long is scenery.
+const NEVER_MOVED: Duration = Duration::from_secs(3);
 /// A box that moves by less than this share of its size stands still.
 const STILL_SHARE: f32 = 0.25;
 
@@ -64,8 +82,12 @@ pub struct Track {
     pub last_seen: Mono,
     /// Looks in which it was seen, and looks since it was last seen.
     pub hits: u32,
-    /// See `hits`.
+    /// See `hits`. Only looks that would have shown it count.
     pub misses: u32,
+    /// When a look last would have shown it.
+    pub(super) last_looked: Mono,
+    /// The time that `motion` stands for.
+    pub(super) as_of: Mono,
     /// Looks in a row in which it coincided with a better track.
     pub(super) doubled: u32,
     /// The view that shows it best.
@@ -96,6 +118,8 @@ impl Track {
             last_seen: at,
             hits: 0,
             misses: 0,
+            last_looked: at,
+            as_of: at,
             doubled: 0,
             seen_whole: false,
             best: BestView { bbox: detection.bbox, confidence: 0.0, at, score: -1.0 },
@@ -124,6 +148,15 @@ impl Track {
         self.count(detection, share_moving, at);
         if distance(point, self.rest) > STILL_SHARE * self.size() {
             (self.rest, self.rest_since) = (point, at);
+        }
+    }
+
+    /// The camera has moved the picture; the object's own way is what is left.
+    pub(super) fn shift(&mut self, dx: f32, dy: f32) {
+        self.motion.shift(dx, dy);
+        for point in [&mut self.origin, &mut self.last_point, &mut self.rest] {
+            point.x += dx;
+            point.y += dy;
         }
     }
 
@@ -179,6 +212,11 @@ impl Track {
         best
     }
 
+    /// What was found of it at `at`, if that is when it was seen last.
+    pub fn seen_at(&self, at: Mono) -> Option<&Detection> {
+        self.last_detection.as_ref().filter(|_| self.last_seen == at)
+    }
+
     fn group_is_clear(&self) -> bool {
         let group = self.group();
         let votes = self.group_votes[group as usize];
@@ -198,15 +236,51 @@ impl Track {
         self.motion.bbox()
     }
 
+    /// Whether it has not been seen for a while, looked at or not: it then
+    /// slows down in belief, and keeps its size.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.misses > 0 || self.as_of.since(self.last_seen) > UNSEEN
+    }
+
+    /// Where it should be at `at`.
+    pub(super) fn expected(&self, at: Mono) -> BBox {
+        let mut motion = self.motion;
+        motion.predict((at.secs_since(self.as_of) as f32).clamp(0.0, 5.0), self.is_hidden());
+        motion.bbox()
+    }
+
     /// Width and height as one length.
     pub fn size(&self) -> f32 {
         let b = self.bbox();
         (b.w + b.h) / 2.0
     }
 
+    /// How long it may go without a look, seconds: until it has moved by so
+    /// much of its size that it could be taken for another. 0 for what is not
+    /// seen plainly.
+    pub(super) fn patience_s(&self) -> f32 {
+        let seen_plainly = self.last_detection.is_some_and(|d| d.confidence >= PLAIN)
+            && self.confidence_sum >= PLAIN * self.hits as f32;
+        if !self.confirmed || self.misses > 0 || !seen_plainly {
+            return 0.0;
+        }
+        let (vx, vy) = self.motion.velocity();
+        (PATIENCE_SIZES * self.size() / vx.hypot(vy).max(1e-6)).min(MAX_PATIENCE_S)
+    }
+
     /// How long it has stood still, as of `at`.
     pub fn still_for(&self, at: Mono) -> Duration {
         at.since(self.rest_since)
+    }
+
+    /// Whether it stood where it was last seen: a suspicion that was looked at
+    /// often enough and never moved, or an object that has come to rest.
+    pub(super) fn is_scenery(&self) -> bool {
+        let still = self.still_for(self.last_seen);
+        match self.confirmed {
+            true => still >= AT_REST,
+            false => still >= NEVER_MOVED && self.hits >= MIN_LOOKS_TRAVELLED && self.moving_looks == 0,
+        }
     }
 
     /// Whether it has got anywhere since it was first seen.
@@ -221,12 +295,22 @@ impl Track {
         let together = if self.group() == other.group() {
             // Two objects pass each other at different speeds; a suspicion has
             // no speed of its own yet.
-            covers(&a, &b) && (!other.confirmed || self.relative_speed(other) < SAME_SPEED)
+            (covers(&a, &b) && (!other.confirmed || self.relative_speed(other) < SAME_SPEED))
+                || (self.confirmed && !other.confirmed && self.is_clung_to_by(other))
         } else {
             a.iou(&b) > SAME_PLACE
         };
         let rank = |t: &Track| (t.confirmed, t.confidence_sum, std::cmp::Reverse(t.id));
         together && rank(self).partial_cmp(&rank(other)) == Some(std::cmp::Ordering::Greater)
+    }
+
+    /// Whether `part` may be a piece that the detector has split off: a vehicle
+    /// close by is suddenly two boxes side by side, bonnet and boot.
+    fn is_clung_to_by(&self, part: &Track) -> bool {
+        let (a, b) = (self.bbox(), part.bbox());
+        self.group() == Group::Vehicle
+            && b.area() < CLINGING_AREA * a.area()
+            && b.share_inside(&a.grown(CLINGING_REACH)) > CLINGING_SHARE
     }
 
     /// Difference of velocities, in own sizes per second.

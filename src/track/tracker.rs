@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::associate::{Matcher, buffered_iou, covers};
-use super::one::Track;
+use super::one::{MOVING_SHARE, Track};
+use super::scenery::Scenery;
 use crate::config::TrackingConfig;
-use crate::detect::Detection;
-use crate::domain::Mono;
+use crate::detect::{Cause, Detection, Interest};
+use crate::domain::{BBox, Mono};
 
 /// Similarities (buffered IoU) below these are no match, for sure detections
 /// and for doubtful ones.
@@ -20,15 +21,22 @@ const BUFFER_PER_HIDDEN_S: f32 = 0.5;
 const MAX_BUFFER: f32 = 1.2;
 /// Looks in vain after which an object counts as hidden.
 const HIDDEN_AFTER: u32 = 3;
+/// A suspicion seen less often does not come back after that.
+const MIN_HITS_HIDDEN: u32 = 3;
 /// Suspicions are dropped after this time unseen.
 const TENTATIVE_HIDDEN: Duration = Duration::from_millis(1200);
-/// And nothing is dropped before this many looks in vain.
+/// And after this time even where few looks would have shown them.
+const TENTATIVE_FORGOTTEN: Duration = Duration::from_millis(2500);
+/// Nothing else is dropped before this many looks in vain.
 const MIN_MISSES: u32 = 3;
 /// Looks in vain after which an object whose expected place is outside the
 /// picture has left.
 const MISSES_OUTSIDE: u32 = 2;
 /// An object that has not moved for this long needs no looks of its own.
 const STILL: Duration = Duration::from_secs(2);
+/// What needed no look for this long stands where it was: the little that its
+/// box wavers must not be taken for speed.
+const PAUSE: Duration = Duration::from_secs(1);
 /// A detection of another group at the same place that is weaker by this
 /// factor is no witness.
 const CLEARLY_LESS: f32 = 0.75;
@@ -48,6 +56,8 @@ const PART_AREA: std::ops::Range<f32> = 1.3..6.0;
 const PART_CONFIDENCE: f32 = 0.5;
 /// What a part's similarity counts when a whole could be had.
 const PART_DISCOUNT: f32 = 0.6;
+/// What a suspicion's similarity counts when an object wants the same.
+const SUSPICION_DISCOUNT: f32 = 0.75;
 /// At most so many tracks; beyond that the picture is noise.
 const MAX_TRACKS: usize = 64;
 
@@ -59,6 +69,7 @@ pub struct Tracker {
     ended: Vec<Track>,
     next_id: u64,
     last: Option<Mono>,
+    scenery: Scenery,
     matcher: Matcher,
     matches: Vec<(usize, usize)>,
 }
@@ -72,6 +83,7 @@ impl Tracker {
             ended: Vec::new(),
             next_id: 1,
             last: None,
+            scenery: Scenery::default(),
             matcher: Matcher::default(),
             matches: Vec::new(),
         }
@@ -93,16 +105,33 @@ impl Tracker {
         self.ended.clear();
         self.ended.extend(self.tracks.drain(..).filter(|t| t.confirmed));
         self.last = None;
+        self.scenery.forget();
     }
 
-    /// One look: everything found, doubtful detections included, and how much
-    /// of each detection's box is moving.
-    pub fn update(&mut self, at: Mono, detections: &[Detection], share_moving: &[f32]) {
+    /// The camera has moved the picture by this much to the right and down, in
+    /// fractions of it: tracks are expected there.
+    pub fn shifted(&mut self, dx: f32, dy: f32) {
+        if (dx, dy) != (0.0, 0.0) {
+            self.tracks.iter_mut().for_each(|track| track.shift(dx, dy));
+            self.scenery.shift(dx, dy);
+        }
+    }
+
+    /// One look: everything found, doubtful detections included, how much of
+    /// each detection's box is moving, and whether the look would have shown
+    /// what is at a place: what was not looked at is not missed.
+    pub fn update(&mut self, at: Mono, detections: &[Detection], share_moving: &[f32], shown: impl Fn(&BBox) -> bool) {
         self.ended.clear();
-        let dt_s = self.last.map_or(0.0, |last| at.secs_since(last) as f32).clamp(0.0, 5.0);
+        let pause = self.last.map_or(Duration::ZERO, |last| at.since(last));
+        let dt_s = pause.as_secs_f32().min(5.0);
         self.last = Some(at);
         for track in &mut self.tracks {
-            track.motion.predict(dt_s, track.misses > 0);
+            if pause >= PAUSE && track.misses == 0 && !needs_looks(track) {
+                track.motion.rest();
+            }
+            let hidden = track.is_hidden();
+            track.motion.predict(dt_s, hidden);
+            track.as_of = at;
         }
         let mut track_free = vec![true; self.tracks.len()];
         let parts: Vec<bool> = (0..detections.len()).map(|d| is_part(d, detections)).collect();
@@ -124,11 +153,18 @@ impl Tracker {
             let suitable: Vec<bool> =
                 detections.iter().zip(&detection_free).map(|(d, free)| *free && suits(d)).collect();
             let similarity = |t: usize, d: usize| {
-                if !track_free[t] || !suitable[d] || (tracks[t].misses > HIDDEN_AFTER) != hidden {
+                let track = &tracks[t];
+                if !track_free[t] || !suitable[d] || (track.misses > HIDDEN_AFTER) != hidden {
+                    return None;
+                }
+                // Where it went is not known from two boxes; and what coincided with
+                // something better was that.
+                if hidden && !track.confirmed && (track.hits < MIN_HITS_HIDDEN || track.doubled > 0) {
                     return None;
                 }
                 let whole = if parts[d] { PART_DISCOUNT } else { 1.0 };
-                similarity(&tracks[t], &detections[d], at).map(|s| s * whole).filter(|s| *s >= least)
+                let known = if tracks[t].confirmed { 1.0 } else { SUSPICION_DISCOUNT };
+                similarity(&tracks[t], &detections[d], at).map(|s| s * whole).filter(|s| *s >= least).map(|s| s * known)
             };
             self.matcher.greedy(self.tracks.len(), detections.len(), similarity, &mut self.matches);
             for &(t, d) in &self.matches {
@@ -137,7 +173,10 @@ impl Tracker {
             }
         }
         for (track, unseen) in self.tracks.iter_mut().zip(&track_free) {
-            track.misses += u32::from(*unseen);
+            if !unseen || track.is_outside() || shown(&track.bbox()) {
+                track.misses += u32::from(*unseen);
+                track.last_looked = at;
+            }
             if !track.confirmed && !unseen {
                 track.weigh_rivals(detections);
             }
@@ -145,6 +184,7 @@ impl Tracker {
         self.drop_doubles();
         self.confirm();
         self.drop_lost(at);
+        self.settle();
         for (free, part) in detection_free.iter_mut().zip(parts) {
             *free &= !part;
         }
@@ -169,7 +209,11 @@ impl Tracker {
                     other != index && track.misses == 0 && this.misses == 0 && track.outweighs(this)
                 });
             let this = &mut self.tracks[index];
-            this.doubled = if doubled { this.doubled + 1 } else { 0 };
+            this.doubled = match (doubled, this.misses) {
+                (true, _) => this.doubled + 1,
+                (false, 0) => 0,
+                (false, _) => this.doubled,
+            };
             if this.doubled >= MAX_DOUBLED {
                 let track = self.tracks.remove(index);
                 if track.confirmed {
@@ -184,15 +228,36 @@ impl Tracker {
         for index in (0..self.tracks.len()).rev() {
             let track = &self.tracks[index];
             let limit = if track.confirmed { max_hidden } else { TENTATIVE_HIDDEN };
-            let hidden = track.misses >= MIN_MISSES && at.since(track.last_seen) >= limit;
-            if hidden || (track.misses >= MISSES_OUTSIDE && track.is_outside()) {
+            let unseen = at.since(track.last_seen);
+            // A suspicion that was missed once and then never shown again must not
+            // wait for whatever comes by.
+            let forgotten = !track.confirmed && track.misses > 0 && unseen >= TENTATIVE_FORGOTTEN;
+            let hidden = track.misses >= MIN_MISSES && unseen >= limit;
+            if hidden || forgotten || (track.misses >= MISSES_OUTSIDE && track.is_outside()) {
                 let track = self.tracks.remove(index);
                 if track.confirmed {
+                    // What has come to rest is found again where it stands.
+                    if track.is_scenery() {
+                        self.scenery.remember(track.group(), track.bbox(), track.last_seen);
+                    }
                     self.ended.push(track);
                 }
             }
         }
         self.ended.sort_unstable_by_key(|t| t.id);
+    }
+
+    /// Suspicions that stand become scenery: what comes past must not be taken
+    /// for them.
+    fn settle(&mut self) {
+        let scenery = &mut self.scenery;
+        self.tracks.retain(|track| {
+            let settled = !track.confirmed && track.is_scenery();
+            if settled {
+                scenery.remember(track.group(), track.bbox(), track.last_seen);
+            }
+            !settled
+        });
     }
 
     /// New suspicions from sure detections that nothing explains yet.
@@ -205,6 +270,8 @@ impl Tracker {
             let share = share_moving.get(d).copied().unwrap_or(0.0);
             // That it moves is evidence as well.
             let least = self.settings.confidence * if share >= CLEARLY_MOVING { MOVING_DISCOUNT } else { 1.0 };
+            let explained =
+                explained || (share < MOVING_SHARE && self.scenery.knows(detection.group, &detection.bbox, at));
             if detection.confidence >= least && !explained && self.tracks.len() < MAX_TRACKS {
                 self.tracks.push(Track::new(self.next_id, detection, share, at));
                 self.next_id += 1;
@@ -212,14 +279,34 @@ impl Tracker {
         }
     }
 
-    /// Whether following needs looks at the full rate: something new, moving
-    /// or just lost. What stands still and was seen last time can wait.
-    pub fn needs_looks(&self, at: Mono) -> bool {
-        self.tracks.iter().any(|t| match t.confirmed {
-            true => t.misses > 0 || t.still_for(at) < STILL,
-            false => t.hits < MIN_MISSES || t.misses == 0 && t.has_travelled(),
+    /// What needs looks as of `at`: what is new, moving or just lost. What
+    /// stands still and was seen last time can wait.
+    pub fn interests(&self, at: Mono) -> impl Iterator<Item = Interest> {
+        self.tracks.iter().filter(|t| needs_looks(t)).map(move |t| Interest {
+            bbox: t.expected(at),
+            cause: if t.confirmed { Cause::Object } else { Cause::Suspicion },
+            waited_s: at.secs_since(t.last_looked) as f32,
+            patience_s: t.patience_s(),
+            margin: reach(t, at),
         })
     }
+}
+
+/// Whether it is new, moving or just lost.
+fn needs_looks(track: &Track) -> bool {
+    match track.confirmed {
+        // Where nobody looked, it has not been seen to stand still.
+        true => track.misses > 0 || track.still_for(track.last_looked) < STILL,
+        false => track.hits < MIN_MISSES || track.misses == 0 && track.has_travelled(),
+    }
+}
+
+/// How far from where it is expected a track may be, in its own sizes.
+fn reach(track: &Track, at: Mono) -> f32 {
+    // Where a suspicion went is too little known to look for it farther and farther.
+    let hidden_s = if track.confirmed && track.misses > 0 { at.secs_since(track.last_seen) as f32 } else { 0.0 };
+    let least = if track.hits < 3 { BUFFER_YOUNG } else { BUFFER };
+    (least + BUFFER_PER_HIDDEN_S * hidden_s).min(MAX_BUFFER)
 }
 
 /// How well `detection` continues `track`; `None` if it cannot.
@@ -227,9 +314,7 @@ fn similarity(track: &Track, detection: &Detection, at: Mono) -> Option<f32> {
     if track.confirmed && track.group() != detection.group {
         return None;
     }
-    let hidden_s = if track.misses > 0 { at.secs_since(track.last_seen) as f32 } else { 0.0 };
-    let least = if track.hits < 3 { BUFFER_YOUNG } else { BUFFER };
-    let buffer = (least + BUFFER_PER_HIDDEN_S * hidden_s).min(MAX_BUFFER);
+    let buffer = reach(track, at);
     let (a, b) = (track.bbox().area(), detection.bbox.area());
     // Nothing doubles its size from one look to the next; what does is a part
     // of something, or two things in one box. Boxes cut by the border may.
@@ -303,7 +388,7 @@ mod tests {
             let share = if moving { 0.5 } else { 0.0 };
             let at = Mono::from_micros(u64::from(self.looks) * 100_000);
             self.looks += 1;
-            self.tracker.update(at, &detections, &vec![share; detections.len()]);
+            self.tracker.update(at, &detections, &vec![share; detections.len()], |_| true);
         }
 
         fn confirmed(&self) -> Vec<&Track> {
@@ -366,6 +451,48 @@ mod tests {
     }
 
     #[test]
+    fn a_boot_that_the_detector_splits_off_is_no_car() {
+        let mut scene = Scene::new();
+        for i in 0..24 {
+            let x = 0.2 + 0.02 * i as f32;
+            let whole = (Group::Vehicle, [x, 0.5, 0.26, 0.2], 0.7);
+            let bonnet = (Group::Vehicle, [x + 0.06, 0.5, 0.2, 0.2], 0.7);
+            let boot = (Group::Vehicle, [x, 0.49, 0.09, 0.16], 0.45);
+            let found = if i < 14 { vec![whole] } else { vec![bonnet, boot] };
+            scene.look(&found, true);
+            assert!(scene.confirmed().len() <= 1, "look {i}");
+        }
+    }
+
+    #[test]
+    fn a_car_close_behind_another_is_a_car() {
+        let mut scene = Scene::new();
+        for i in 0..30 {
+            let x = 0.2 + 0.02 * i as f32;
+            let first = (Group::Vehicle, [x, 0.5, 0.2, 0.16], 0.7);
+            scene.look(&[first, (Group::Vehicle, [x - 0.18, 0.46, 0.16, 0.12], 0.6)], true);
+        }
+        assert_eq!(scene.confirmed().len(), 2);
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_not_missed_and_keeps_its_size() {
+        let mut scene = Scene::new();
+        for i in 0..20 {
+            scene.look(&[(Group::Person, [0.2 + 0.01 * i as f32, 0.5, 0.05, 0.2 - 0.004 * i as f32], 0.7)], true);
+        }
+        let size = scene.tracker.tracks()[0].size();
+        for i in 20..60 {
+            scene.tracker.update(Mono::from_micros(i * 100_000), &[], &[], |_| false);
+        }
+        let track = &scene.tracker.tracks()[0];
+        assert!((track.misses == 0) && track.size() > 0.7 * size, "{} of {size}", track.size());
+        let at = Mono::from_micros(6_000_000);
+        let [interest] = scene.tracker.interests(at).collect::<Vec<_>>()[..] else { panic!("it asks for a look") };
+        assert!(interest.waited_s > 3.0);
+    }
+
+    #[test]
     fn scenery_that_never_moves_is_never_believed() {
         let mut scene = Scene::new();
         for i in 0..300 {
@@ -375,6 +502,104 @@ mod tests {
             scene.look(&[(Group::Person, [0.5 + jitter, 0.5 - jitter, 0.1, 0.3], confidence)], false);
             assert!(scene.confirmed().is_empty(), "look {i}");
         }
+    }
+
+    #[test]
+    fn what_stands_there_is_not_new_each_time_it_is_found() {
+        let mut scene = Scene::new();
+        let mut busy = 0;
+        // A parked car, looked at every half minute and then for as long as
+        // it is of interest; found as a person from afar, or not at all.
+        for round in 0..200u32 {
+            scene.looks = scene.looks.max(round * 300);
+            for _ in 0..30 {
+                let wavers = 0.0015 * ((scene.looks * 7 % 5) as f32 - 2.0);
+                let place = [0.25 + wavers, 0.2 - wavers, 0.023, 0.055 + wavers];
+                match (scene.looks * 13 / 300 + scene.looks) % 4 {
+                    0 => scene.look(&[(Group::Person, place, 0.38)], false),
+                    1 => scene.look(&[], false),
+                    _ => scene.look(&[(Group::Vehicle, place, 0.6)], false),
+                }
+                let at = scene.tracker.last.unwrap();
+                if scene.tracker.interests(at).next().is_none() {
+                    break;
+                }
+                busy += 1;
+            }
+            assert!(scene.confirmed().is_empty(), "round {round}");
+        }
+        assert!(busy < 10, "{busy} looks were asked for");
+    }
+
+    #[test]
+    fn a_car_that_passes_a_rock_is_a_car() {
+        let mut scene = Scene::new();
+        let rock = (Group::Animal, [0.05, 0.58, 0.056, 0.038], 0.4);
+        for _ in 0..100 {
+            scene.look(&[rock], false);
+        }
+        // It comes into view where the rock is, as small as that.
+        for i in 0..30 {
+            let right = 0.04 + 0.03 * i as f32;
+            let (left, width) = ((right - 0.115_f32).max(0.0), right.min(0.115));
+            scene.look(&[(Group::Vehicle, [left + width / 2.0, 0.58, width, 0.09], 0.7)], true);
+        }
+        assert_eq!(scene.confirmed().iter().map(|t| t.group()).collect::<Vec<_>>(), [Group::Vehicle]);
+    }
+
+    #[test]
+    fn a_suspicion_that_is_no_longer_shown_does_not_wait_for_the_next_car() {
+        let mut tracker = Tracker::new(&TrackingConfig::default());
+        let part = |x: f32| Detection {
+            bbox: BBox::new(x, 0.24, 0.05, 0.13),
+            group: Group::Vehicle,
+            confidence: 0.4,
+            class: 2,
+            class_score: 0.4,
+        };
+        let at = |looks: u64| Mono::from_micros(looks * 100_000);
+        // A piece of a car that drives past; missed twice, then looked at no more.
+        for look in 0..3 {
+            tracker.update(at(look), &[part(0.5 - 0.01 * look as f32)], &[0.5], |_| true);
+        }
+        for look in 3..5 {
+            tracker.update(at(look), &[], &[], |_| true);
+        }
+        assert_eq!(tracker.tracks().len(), 1);
+        for look in 5..40 {
+            tracker.update(at(look), &[], &[], |_| false);
+        }
+        assert!(tracker.tracks().is_empty(), "{:?}", tracker.tracks());
+    }
+
+    #[test]
+    fn a_suspicion_of_two_looks_is_not_what_comes_by_elsewhere() {
+        let mut scene = Scene::new();
+        let car = |x: f32, y: f32| (Group::Vehicle, [x, y, 0.2, 0.25], 0.5);
+        scene.look(&[car(0.3, 0.3)], true);
+        scene.look(&[car(0.33, 0.3)], true);
+        for _ in 0..5 {
+            scene.look(&[], true);
+        }
+        scene.look(&[car(0.3, 0.6)], true);
+        let tracks: Vec<_> = scene.tracker.tracks().iter().map(|t| (t.id, t.hits)).collect();
+        assert_eq!(tracks, [(1, 2), (2, 1)]);
+    }
+
+    #[test]
+    fn a_suspicion_is_not_looked_for_farther_and_farther() {
+        let mut scene = Scene::new();
+        let car = |x: f32| (Group::Vehicle, [x, 0.5, 0.2, 0.25], 0.5);
+        for _ in 0..3 {
+            scene.look(&[car(0.3)], true);
+        }
+        for _ in 0..5 {
+            scene.look(&[], true);
+        }
+        // Beside it.
+        scene.look(&[car(0.52)], true);
+        let tracks: Vec<_> = scene.tracker.tracks().iter().map(|t| (t.id, t.hits)).collect();
+        assert_eq!(tracks, [(1, 3), (2, 1)]);
     }
 
     #[test]
@@ -409,5 +634,22 @@ mod tests {
             assert!(scene.tracker.ended().is_empty());
         }
         assert!(scene.tracker.tracks().is_empty());
+    }
+
+    #[test]
+    fn a_gust_that_moves_the_picture_breaks_no_track_and_makes_nothing_travel() {
+        let mut scene = Scene::new();
+        for i in 0..60 {
+            let gust = if i % 6 < 3 { 0.0 } else { 0.03 };
+            if i > 0 && i % 3 == 0 {
+                scene.tracker.shifted(if gust > 0.0 { 0.03 } else { -0.03 }, 0.0);
+            }
+            let walker = (Group::Person, [0.1 + 0.01 * i as f32 + gust, 0.4, 0.03, 0.1], 0.7);
+            let stump = (Group::Person, [0.8 + gust, 0.8, 0.03, 0.1], 0.6);
+            scene.look(&[walker, stump], false);
+        }
+        assert_eq!(scene.confirmed().iter().map(|t| t.hits).collect::<Vec<_>>(), [60]);
+        let (vx, _) = scene.confirmed()[0].motion.velocity();
+        assert!((vx - 0.1).abs() < 0.03, "{vx}");
     }
 }
