@@ -1,15 +1,17 @@
 //! The kinds of events and their keys.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::class::Class;
 use crate::domain::{BBox, Group, UtcMillis};
 
 /// Serialises as a number rounded to `DECIMALS` places.
 macro_rules! rounded {
     ($(#[$doc:meta])* $name:ident, $factor:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
         #[serde(transparent)]
         pub struct $name(pub f32);
 
@@ -38,7 +40,7 @@ rounded!(
 );
 
 /// A box as `[x, y, w, h]` in fractions of the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BoxFrac(pub [Frac; 4]);
 
 impl From<BBox> for BoxFrac {
@@ -49,7 +51,7 @@ impl From<BBox> for BoxFrac {
 }
 
 /// Which end of something that lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// It began.
@@ -70,8 +72,18 @@ pub enum Phase {
     Seeing,
 }
 
+/// What is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Keepsake {
+    /// A still at full size.
+    Still,
+    /// Video.
+    Clip,
+}
+
 /// One event's own keys, by kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Body {
     /// An object was seen: sent at once when it is confirmed, and again when
@@ -95,9 +107,13 @@ pub enum Body {
         /// At the end: seconds between first and last seen.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         dur: Option<Seconds>,
-        /// At the end: "left", "stop", "interrupted" or "stationary".
+        /// At the end: "left", "stop", "interrupted", "stationary" or "paused".
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
+        /// At the end: SHA-256 of the JPEG last published on `still/<id>`, 64
+        /// hexadecimal digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        still: Option<String>,
     },
     /// An object passed a tripwire. Never re-sent.
     Crossing {
@@ -164,6 +180,31 @@ pub enum Body {
         frames: u64,
         /// Seconds of it without pictures.
         blind_s: Seconds,
+        /// Seconds of it in which watching was paused; absent if there were none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        paused_s: Option<Seconds>,
+    },
+    /// Nothing is watched for a while, because somebody ordered it.
+    Pause {
+        /// Start, or end; a start after a start changes the end.
+        phase: Phase,
+        /// At the start: when it ends by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<UtcMillis>,
+        /// The name of the operator's key; absent if it ended by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// What happened, in plain words.
+        why: String,
+    },
+    /// Events got other times than were reported: add `offset_ms` to their `t`.
+    Clock {
+        /// `[first seq, last seq, offset_ms, tu]`: what to add to the reported
+        /// `t`, and how far the result may be off, ± ms. Later ranges hold where
+        /// they overlap.
+        ranges: Vec<(u64, u64, i64, u32)>,
+        /// What happened, in plain words.
+        why: String,
     },
     /// The daemon started.
     Boot {
@@ -183,6 +224,41 @@ pub enum Body {
         /// What happened, in plain words.
         why: String,
     },
+    /// A file that is kept on the unit.
+    Kept {
+        /// The sighting's id; a clip has its own.
+        id: Uuid,
+        /// The camera's name.
+        cam: String,
+        /// What it is.
+        what: Keepsake,
+        /// Its name below the evidence folder.
+        file: String,
+        /// Its size.
+        bytes: u64,
+        /// Its SHA-256, 64 hexadecimal digits.
+        sha256: String,
+        /// The last picture of a clip; `t` is the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<UtcMillis>,
+        /// The sightings that a clip shows.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        of: Vec<Uuid>,
+    },
+    /// Events that were recorded and will not be sent, or files that were kept
+    /// and had to go before their time.
+    Lost {
+        /// The first of their numbers; 0 for files.
+        from: u64,
+        /// The last of their numbers; 0 for files.
+        to: u64,
+        /// How many they are; others between the two numbers were delivered.
+        n: u64,
+        /// The class of the most important one.
+        class: Class,
+        /// Why, in plain words.
+        why: String,
+    },
 }
 
 impl Body {
@@ -194,8 +270,12 @@ impl Body {
             Body::Group { .. } => "group",
             Body::Camera { .. } => "camera",
             Body::Watch { .. } => "watch",
+            Body::Pause { .. } => "pause",
+            Body::Clock { .. } => "clock",
             Body::Boot { .. } => "boot",
             Body::Storage { .. } => "storage",
+            Body::Kept { .. } => "kept",
+            Body::Lost { .. } => "lost",
         }
     }
 }

@@ -5,7 +5,13 @@
 //! keys are empty, and a key never changes its meaning within a version.
 
 mod body;
+mod cbor;
+mod class;
+mod schema;
 mod wire;
 
-pub use body::{Body, BoxFrac, Conf, Frac, Phase, Seconds};
+pub use body::{Body, BoxFrac, Conf, Frac, Keepsake, Phase, Seconds};
+pub use cbor::{CborError, from_cbor, to_cbor};
+pub use class::Class;
+pub use schema::schema;
 pub use wire::{Draft, Event, LogId, Stamp, TimeSource, WIRE_VERSION};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body::Body;
@@ -11,7 +12,7 @@ use crate::domain::UtcMillis;
 pub const WIRE_VERSION: u8 = 1;
 
 /// Where a time comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeSource {
     /// A satellite receiver.
@@ -26,8 +27,20 @@ pub enum TimeSource {
     File,
 }
 
+impl TimeSource {
+    /// Whether anything vouches for the time, if only a battery.
+    pub fn is_vouched(self) -> bool {
+        !matches!(self, TimeSource::None | TimeSource::File)
+    }
+
+    /// Whether it comes from outside: good enough to delete by.
+    pub fn is_synchronised(self) -> bool {
+        matches!(self, TimeSource::Gps | TimeSource::Ntp)
+    }
+}
+
 /// When something happened, as well as the unit knows.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stamp {
     /// UTC.
     pub t: UtcMillis,
@@ -39,6 +52,7 @@ pub struct Stamp {
     pub source: TimeSource,
     /// The first 32 bits of the kernel's boot id.
     #[serde(with = "boot_hex")]
+    #[schemars(with = "String", regex(pattern = "^[0-9a-f]{8}$"))]
     pub boot: u32,
     /// CLOCK_BOOTTIME in milliseconds; media time for a recording.
     #[serde(rename = "m")]
@@ -59,7 +73,7 @@ mod boot_hex {
 
 /// A short random id made together with a journal file: numbers of different
 /// journals of one unit can never be mistaken for each other.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct LogId(pub String);
 
@@ -81,9 +95,9 @@ pub struct Draft {
 }
 
 /// A numbered event as it goes over the wire and as the journal keeps it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
-    /// [`WIRE_VERSION`].
+    /// The version of the wire format, 1.
     pub v: u8,
     /// The unit's id.
     pub unit: String,
@@ -205,6 +219,7 @@ mod tests {
             bbox: BBox::new(0.0, 0.0, 1.0, 1.0).into(),
             dur: Some(Seconds(12.34)),
             why: None,
+            still: None,
         };
         let json = Event::new("u", &LogId("l".into()), 1, draft).to_json();
         assert!(json.contains("\"dur\":12.3,"), "{json}");
