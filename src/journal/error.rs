@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::ffi;
+
 /// Why the journal cannot do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -87,9 +89,16 @@ impl JournalError {
         use rusqlite::ErrorCode;
         let path = path.to_owned();
         match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch) => {
                 JournalError::Damaged { path, why: source.to_string() }
             }
+            // A number that is there already, and the like: not what was written.
+            Some(ErrorCode::ConstraintViolation) if !is_from_a_trigger(&source) => {
+                JournalError::Damaged { path, why: source.to_string() }
+            }
+            // A value of another type than was written, a table or row that has gone.
+            None if is_about_a_value(&source) => JournalError::Damaged { path, why: source.to_string() },
+            Some(ErrorCode::Unknown) => JournalError::Damaged { path, why: source.to_string() },
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
                 JournalError::Unusable { path, why: format!("cannot be opened ({source}); check its owner and mode") }
             }
@@ -97,8 +106,36 @@ impl JournalError {
         }
     }
 
+    /// Whether the disk does not give back what is on it.
+    pub(super) fn is_unreadable(&self) -> bool {
+        let JournalError::Sqlite { source, .. } = self else { return false };
+        source.sqlite_error().is_some_and(|e| {
+            matches!(
+                e.extended_code,
+                ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_CORRUPTFS
+            )
+        })
+    }
+
     /// From a failed file operation on `path` or its folder.
     pub(super) fn from_io(path: &Path, what: &str, source: &std::io::Error) -> JournalError {
         JournalError::Unusable { path: path.to_owned(), why: format!("{what}: {source}") }
     }
+}
+
+/// The journal has none; whoever made one wants to stop it from writing.
+fn is_from_a_trigger(source: &rusqlite::Error) -> bool {
+    source.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_CONSTRAINT_TRIGGER)
+}
+
+fn is_about_a_value(source: &rusqlite::Error) -> bool {
+    use rusqlite::Error;
+    matches!(
+        source,
+        Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::QueryReturnedNoRows
+            | Error::Utf8Error(..)
+    )
 }

@@ -88,11 +88,23 @@ pub(super) fn has_orphan_wal(path: &Path) -> bool {
     !path.exists() && beside(path, "-wal").exists()
 }
 
-/// Renames the database, its `-wal` and its `-shm` to a free name next to it
-/// and returns the new file name. The database goes first: a write-ahead log
-/// left alone is recognised ([`has_orphan_wal`]), while a database without its
-/// log would silently lack its last events.
-pub(super) fn set_aside(path: &Path, now: UtcMillis) -> Result<String, JournalError> {
+/// The name of the database that was set aside last.
+pub(super) fn last_set_aside(path: &Path) -> Option<String> {
+    let begin = beside(Path::new(path.file_name()?), ".damaged-").to_str()?.to_owned();
+    let names = std::fs::read_dir(folder(path)).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    // Not the files that belong to it; the names begin with the time.
+    let is_database = |name: &String| name.starts_with(&begin) && !name.ends_with("-wal") && !name.ends_with("-shm");
+    names.filter(|name| is_database(name) && !name.ends_with("-journal")).max()
+}
+
+/// Where the files were going when the power went between two of the renames: the
+/// database set aside last, if a write-ahead log is still under the old name.
+fn interrupted(path: &Path) -> Option<PathBuf> {
+    let target = path.with_file_name(has_orphan_wal(path).then(|| last_set_aside(path))??);
+    (!beside(&target, "-wal").exists()).then_some(target)
+}
+
+fn free_name(path: &Path, now: UtcMillis) -> PathBuf {
     let stamp: String = now.to_string().chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
     let mut target = beside(path, &format!(".damaged-{stamp}Z"));
     let mut number = 1;
@@ -100,8 +112,17 @@ pub(super) fn set_aside(path: &Path, now: UtcMillis) -> Result<String, JournalEr
         number += 1;
         target = beside(path, &format!(".damaged-{stamp}Z-{number}"));
     }
+    target
+}
+
+/// Renames the database, its `-wal`, `-shm` and `-journal` to a free name next to
+/// it and returns the new file name. The database goes first: a write-ahead log
+/// left alone is recognised ([`has_orphan_wal`]) and follows it the next time,
+/// while a database without its log would silently lack its last events.
+pub(super) fn set_aside(path: &Path, now: UtcMillis) -> Result<String, JournalError> {
+    let target = interrupted(path).unwrap_or_else(|| free_name(path, now));
     let failed = |e: io::Error| JournalError::from_io(path, "is damaged and cannot be set aside", &e);
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
         match std::fs::rename(beside(path, suffix), beside(&target, suffix)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
             _ => {}

@@ -11,37 +11,56 @@
 //! * A failed write is retried for ever, with what is to be written kept in
 //!   memory; nothing behind it is taken until it has succeeded.
 //! * A damaged file is moved aside, never deleted or overwritten, and the
-//!   journal that takes its place opens with a `storage` event.
+//!   journal that takes its place opens with a `storage` event and takes over
+//!   what was undelivered and can still be read (`salvage.rs`).
 //!
 //! # Group commit
 //! The writer takes one command, then all that are already waiting, and commits
 //! them together: at once when idle, and what arrived during a commit shares
-//! the next one. No timer is involved.
+//! the next one. No timer is involved. Only acknowledgements wait for company
+//! (`marks.rs`): they do not make a commit of their own until they are many.
+//!
+//! # Room
+//! `retention.rs` says what is removed and when; an event that was not delivered
+//! goes last and leaves a `lost` event in the same transaction. `space.rs` holds
+//! back a reserve for the day on which the disk is full.
 //!
 //! # On disk
-//! `journal.db` (SQLite, WAL; with `-wal` and `-shm` while open) and
-//! `journal.db.lock`, all mode 0600. Table `event` holds one row for each event
-//! with the JSON text exactly as it goes over the wire, table `state` what the
-//! unit has to remember: `log`, `last_seq`, how the last run ended, and one
-//! `open/…` row for each sighting or group that has started and not ended.
+//! `journal.db` (SQLite, WAL; with `-wal` and `-shm` while open),
+//! `journal.db.lock` and `journal.db.reserve`, all mode 0600. Table `event` holds one row for each event
+//! with the JSON text exactly as it goes over the wire and its class, table `state` what the
+//! unit has to remember: `log`, `last_seq`, how the last run ended, one
+//! `open/…` row for each sighting or group that has started and not ended, and `note/…`
+//! rows for what others want remembered together with events (`notes.rs`).
 //! `schema.rs` holds the exact statements.
 
+mod clock_state;
 mod error;
 mod files;
+mod handle;
+mod lost;
+mod marks;
+mod notes;
 mod open_things;
 mod opening;
 mod probe;
 mod reader;
+mod removal;
+mod retention;
+mod salvage;
 mod schema;
+mod space;
 mod startup;
 mod status;
 mod store;
 mod writer;
 
 pub use error::JournalError;
+pub use handle::{Journal, JournalHandle, JournalThread, Timing};
+pub use marks::{Delivery, Mark};
+pub use notes::Note;
 pub use opening::JournalOptions;
 pub use probe::{JournalProbe, probe};
-pub use reader::{EventFilter, EventRow, JournalReader, Undelivered};
+pub use reader::{Corrected, EventFilter, EventRow, JournalReader, StoredEvent, Undelivered};
+pub use retention::Limits;
 pub use status::{JournalFigures, JournalStatus};
-pub use store::{Delivery, Mark};
-pub use writer::{Journal, JournalHandle, JournalThread};

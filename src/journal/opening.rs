@@ -1,11 +1,15 @@
 //! Opening the database: making it, judging it, setting it aside.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use tracing::error;
+use tracing::{error, info, warn};
 
 use super::error::JournalError;
 use super::files;
+use super::marks::WaitingMarks;
+use super::retention::Limits;
+use super::salvage::salvage;
 use super::schema;
 use super::startup;
 use super::store::{self, Store};
@@ -15,6 +19,13 @@ use crate::event::{Draft, LogId};
 /// A journal that was stopped cleanly and is larger than this is not checked
 /// page by page at the start: an SD card reads some 20 MB a second.
 const CHECK_ALWAYS_BELOW: u64 = 32 << 20;
+
+/// Some two thousand events, one commit each.
+const RESERVE_BYTES: u64 = 1 << 20;
+
+/// Before a journal that the disk does not give back counts as damaged.
+const UNREADABLE_ATTEMPTS: u32 = 3;
+const UNREADABLE_PAUSE: Duration = Duration::from_millis(200);
 
 /// How to open a journal.
 #[derive(Debug, Clone)]
@@ -27,8 +38,14 @@ pub struct JournalOptions {
     pub log: Option<LogId>,
     /// Whether the start is an event (not so for a published replay).
     pub boot_event: bool,
+    /// How much is kept, and for how long.
+    pub limits: Limits,
+    /// Bytes held back for a full disk; 0 for none.
+    pub reserve_bytes: u64,
     /// The program's version, to tell an update from a restart.
     pub version: String,
+    /// What time it is; goes on from what the journal knows.
+    pub clock: SystemClock,
 }
 
 impl JournalOptions {
@@ -39,13 +56,25 @@ impl JournalOptions {
             unit: unit.into(),
             log: None,
             boot_event: true,
+            limits: Limits::default(),
+            reserve_bytes: RESERVE_BYTES,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            clock: SystemClock::new(),
         }
     }
 }
 
-/// (last seq, low, queued)
-pub(super) type Counts = (u64, u64, u64);
+/// A journal that is open.
+pub(super) struct Opening {
+    /// For the writer.
+    pub store: Store,
+    /// The last number given.
+    pub last: u64,
+    /// Events that wait for their delivery.
+    pub queued: u64,
+    /// It takes the place of a damaged one.
+    pub replaces: bool,
+}
 
 /// Why the database is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,38 +85,78 @@ pub(super) enum Occasion {
     Repair,
 }
 
-/// Opens the database, sets it aside if it is damaged, and begins a run.
-pub(super) fn open_store(options: &JournalOptions, occasion: Occasion) -> Result<(Store, Counts), JournalError> {
+/// Opens the database, sets it aside if it is damaged, and begins a run. What can be
+/// read of a damaged one is taken over, but for what `delivered` knows, in the
+/// transaction that begins it: until then the next attempt finds it again.
+pub(super) fn open_store(
+    options: &JournalOptions,
+    occasion: Occasion,
+    delivered: &WaitingMarks,
+) -> Result<Opening, JournalError> {
     let path = &options.path;
-    let now = SystemClock::new().now();
-    let mut events = Vec::new();
+    let mut set_aside = None;
     let mut damaged = files::has_orphan_wal(path).then(|| "its write-ahead log is there without it".to_owned());
-    let mut attempts = 0;
+    let mut unreadable = 0;
     let (mut store, last_run, ends) = loop {
         if let Some(why) = damaged.take() {
-            let name = files::set_aside(path, now.t)?;
+            let name = files::set_aside(path, options.clock.now().t)?;
             error!("journal {} is damaged ({why}): set aside as {name}, a new one is begun", path.display());
-            events.push(startup::set_aside_event(&name, &why, now));
+            set_aside = Some((name, why));
         }
         match open_existing(options) {
             Ok(opened) => break opened,
-            Err(JournalError::Damaged { why, .. }) if attempts == 0 => {
-                attempts += 1;
-                damaged = Some(why);
+            Err(JournalError::Damaged { why, .. }) if set_aside.is_none() => damaged = Some(why),
+            // A place that stays unreadable is damage too: nobody will come to mend it.
+            Err(e) if e.is_unreadable() && set_aside.is_none() => {
+                unreadable += 1;
+                if unreadable == UNREADABLE_ATTEMPTS {
+                    damaged = Some(e.to_string());
+                } else {
+                    std::thread::sleep(UNREADABLE_PAUSE);
+                }
             }
             Err(e) => return Err(e),
         }
     };
+    let failed = |e| JournalError::from_sqlite(path, e);
+    if occasion == Occasion::Start
+        && let Some(saved) = store.saved_clock().map_err(failed)?
+    {
+        options.clock.resume(&saved);
+    }
+    let now = options.clock.now();
+    if set_aside.is_none() && last_run.is_none() {
+        // The power went, or the disk was full, before the new one could say so.
+        set_aside = files::last_set_aside(path).map(|name| (name, "found so at the start".to_owned()));
+    }
+    let mut events: Vec<Draft> = Vec::new();
+    let replaces = set_aside.is_some();
+    if let Some((name, why)) = set_aside {
+        let taken = take_over(path, &name, delivered);
+        events.push(startup::set_aside_event(&name, &why, taken.len(), now));
+        events.extend(taken);
+    }
     if occasion == Occasion::Start {
         if options.boot_event {
             events.push(startup::boot_event(last_run.as_ref(), now, &options.version));
         }
         events.extend(ends);
     }
-    let failed = |e| JournalError::from_sqlite(path, e);
-    let last = store.begin_run(&events, now, &options.version).map_err(failed)?;
-    let (queued, low) = store.queued_and_low().map_err(failed)?;
-    Ok((store, (last, low, queued)))
+    let last = store.begin_run(&events, now, &options.version, &options.clock.saved()).map_err(failed)?;
+    let queued = store.queued().map_err(failed)?;
+    Ok(Opening { store, last, queued, replaces })
+}
+
+/// What can be read of the undelivered events in the journal set aside as `name`.
+fn take_over(path: &Path, name: &str, delivered: &WaitingMarks) -> Vec<Draft> {
+    let salvage = salvage(&path.with_file_name(name), delivered);
+    if !salvage.drafts.is_empty() {
+        info!("{} undelivered events are taken over from {name}", salvage.drafts.len());
+    }
+    if salvage.left > 0 {
+        error!("{} undelivered events are left in {name}: too many to be taken over", salvage.left);
+    }
+    salvage.drafts
 }
 
 type Opened = (Store, Option<startup::LastRun>, Vec<Draft>);
@@ -104,6 +173,7 @@ fn open_existing(options: &JournalOptions) -> Result<Opened, JournalError> {
             return Err(JournalError::Newer { path: path.clone(), found, known: schema::VERSION });
         }
         schema::Kind::Foreign => return Err(JournalError::Foreign { path: path.clone() }),
+        schema::Kind::Damaged(why) => return Err(JournalError::Damaged { path: path.clone(), why }),
     }
     schema::migrate(&mut db).map_err(failed)?;
     let new_log = match &options.log {
@@ -113,10 +183,12 @@ fn open_existing(options: &JournalOptions) -> Result<Opened, JournalError> {
     let store = Store::new(db, &options.unit, &new_log).map_err(failed)?;
     let last_run = store.last_run().map_err(failed)?;
     if size < CHECK_ALWAYS_BELOW || !last_run.as_ref().is_some_and(|run| run.clean_stop) {
-        store
-            .quick_check()
-            .map_err(failed)?
-            .map_or(Ok(()), |why| Err(JournalError::Damaged { path: path.clone(), why }))?;
+        store.check().map_err(failed)?.map_or(Ok(()), |why| Err(JournalError::Damaged { path: path.clone(), why }))?;
+    }
+    // What can be read may not be on the disk: after a failed fsync the system
+    // takes its pages for written. Moved into the database, they are written again.
+    if let Err(e) = store.checkpoint() {
+        warn!("journal {}: what the last run left is not secured yet: {e}", path.display());
     }
     let ends = store.interrupted_ends().map_err(failed)?;
     Ok((store, last_run, ends))

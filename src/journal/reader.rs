@@ -4,14 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter, types::Value};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params, params_from_iter, types::Value};
 
+use super::clock_state;
 use super::error::JournalError;
 use super::files::beside;
+use super::marks::Delivery;
+use super::notes;
 use super::schema;
-use super::store::Delivery;
+use super::store::text;
+use crate::clock::{Corrections, SavedClock};
 use crate::domain::UtcMillis;
-use crate::event::LogId;
+use crate::event::{Class, LogId};
 
 /// A connection of one's own that cannot write.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct JournalReader {
 pub struct Undelivered {
     /// Its number.
     pub seq: u64,
+    /// How much it matters.
+    pub class: Class,
     /// Its kind, the last part of the topic.
     pub kind: String,
     /// The JSON for the wire.
@@ -34,12 +40,23 @@ pub struct Undelivered {
 /// Which events to read; everything if empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
-    /// At or after.
+    /// At or after, by the time as known now.
     pub since: Option<UtcMillis>,
     /// Before.
     pub until: Option<UtcMillis>,
     /// One of these kinds; any if empty.
     pub kinds: Vec<String>,
+}
+
+/// An event as it goes over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its number.
+    pub seq: u64,
+    /// Its kind, the last part of the topic.
+    pub kind: String,
+    /// The JSON for the wire.
+    pub json: String,
 }
 
 /// One row of the journal.
@@ -51,6 +68,19 @@ pub struct EventRow {
     pub json: String,
     /// How far it has come.
     pub delivery: Delivery,
+    /// When it happened as known now, if that is not what was reported.
+    pub corrected: Option<Corrected>,
+}
+
+/// A time that was found out after the event was reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Corrected {
+    /// UTC.
+    pub t: UtcMillis,
+    /// What was added to the reported time.
+    pub offset_ms: i64,
+    /// ± milliseconds.
+    pub uncertainty_ms: u32,
 }
 
 impl JournalReader {
@@ -96,6 +126,7 @@ impl JournalReader {
                 Err(JournalError::Newer { path: path.to_owned(), found, known: schema::VERSION })
             }
             schema::Kind::Foreign => Err(JournalError::Foreign { path: path.to_owned() }),
+            schema::Kind::Damaged(why) => Err(JournalError::Damaged { path: path.to_owned(), why }),
         }
     }
 
@@ -114,20 +145,71 @@ impl JournalReader {
             .map_err(|e| self.failed(e))
     }
 
-    /// Events that wait for their delivery, numbers above `after`, in order.
+    /// Events of `class` that wait for their delivery, numbers above `after` and
+    /// up to `to`, in order.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn undelivered(&self, after: u64, limit: usize) -> Result<Vec<Undelivered>, JournalError> {
+    pub fn undelivered(
+        &self,
+        class: Class,
+        after: u64,
+        to: u64,
+        limit: usize,
+    ) -> Result<Vec<Undelivered>, JournalError> {
         let read = || {
             self.db
-                .prepare_cached("SELECT seq, kind, body FROM event WHERE state = 0 AND seq > ?1 ORDER BY seq LIMIT ?2")?
-                .query_map([signed(after), limit as i64], |row| {
-                    Ok(Undelivered { seq: unsigned(row.get(0)?), kind: row.get(1)?, json: row.get(2)? })
+                .prepare_cached(
+                    "SELECT seq, kind, body FROM event \
+                     WHERE state = 0 AND class = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4",
+                )?
+                .query_map(params![class.code(), signed(after), signed(to), limit as i64], |row| {
+                    Ok(Undelivered { seq: unsigned(row.get(0)?), class, kind: text(row, 1)?, json: text(row, 2)? })
                 })?
                 .collect::<rusqlite::Result<Vec<_>>>()
         };
         read().map_err(|e| self.failed(e))
+    }
+
+    /// Events with numbers from `from` to `to`, in order, however far they have
+    /// come.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn events_between(&self, from: u64, to: u64, limit: usize) -> Result<Vec<StoredEvent>, JournalError> {
+        let read = || {
+            self.db
+                .prepare_cached("SELECT seq, kind, body FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq LIMIT ?3")?
+                .query_map([signed(from), signed(to), limit as i64], |row| {
+                    Ok(StoredEvent { seq: unsigned(row.get(0)?), kind: text(row, 1)?, json: text(row, 2)? })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|e| self.failed(e))
+    }
+
+    /// The notes whose keys begin with `prefix`: key and value, in order of keys.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn notes(&self, prefix: &str) -> Result<Vec<(String, String)>, JournalError> {
+        notes::read(&self.db, prefix).map_err(|e| self.failed(e))
+    }
+
+    /// What `clock` events said about the times of others.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn corrections(&self) -> Result<Corrections, JournalError> {
+        clock_state::corrections(&self.db).map_err(|e| self.failed(e))
+    }
+
+    /// The estimate of the time that the daemon last noted.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn saved_clock(&self) -> Result<Option<SavedClock>, JournalError> {
+        clock_state::saved_clock(&self.db).map_err(|e| self.failed(e))
     }
 
     /// Calls `each` for every event that passes `filter`, in order of numbers,
@@ -136,13 +218,16 @@ impl JournalReader {
     /// # Errors
     /// When they cannot be read.
     pub fn for_each(&self, filter: &EventFilter, mut each: impl FnMut(EventRow) -> bool) -> Result<(), JournalError> {
+        let corrections = self.corrections()?;
+        // Where times were corrected, the stored ones cannot choose.
+        let by_stored_time = corrections.is_empty();
         let mut conditions = vec!["1".to_owned()];
         let mut values: Vec<Value> = Vec::new();
-        if let Some(since) = filter.since {
+        if let Some(since) = filter.since.filter(|_| by_stored_time) {
             conditions.push("t >= ?".into());
             values.push(since.0.into());
         }
-        if let Some(until) = filter.until {
+        if let Some(until) = filter.until.filter(|_| by_stored_time) {
             conditions.push("t < ?".into());
             values.push(until.0.into());
         }
@@ -150,14 +235,24 @@ impl JournalReader {
             conditions.push(format!("kind IN ({})", vec!["?"; filter.kinds.len()].join(", ")));
             values.extend(filter.kinds.iter().cloned().map(Value::from));
         }
-        let sql = format!("SELECT seq, body, state FROM event WHERE {} ORDER BY seq", conditions.join(" AND "));
+        let sql = format!("SELECT seq, body, state, t FROM event WHERE {} ORDER BY seq", conditions.join(" AND "));
         let mut read = || -> rusqlite::Result<()> {
             let mut statement = self.db.prepare(&sql)?;
             let mut rows = statement.query(params_from_iter(&values))?;
             while let Some(row) = rows.next()? {
                 let code = row.get(2)?;
                 let delivery = Delivery::from_code(code).ok_or(rusqlite::Error::IntegralValueOutOfRange(2, code))?;
-                if !each(EventRow { seq: unsigned(row.get(0)?), json: row.get(1)?, delivery }) {
+                let (seq, reported): (u64, i64) = (unsigned(row.get(0)?), row.get(3)?);
+                let corrected = corrections.of(seq).map(|c| Corrected {
+                    t: UtcMillis(reported.saturating_add(c.offset_ms)),
+                    offset_ms: c.offset_ms,
+                    uncertainty_ms: c.uncertainty_ms,
+                });
+                let t = corrected.map_or(UtcMillis(reported), |c| c.t);
+                if filter.since.is_some_and(|since| t < since) || filter.until.is_some_and(|until| t >= until) {
+                    continue;
+                }
+                if !each(EventRow { seq, json: text(row, 1)?, delivery, corrected }) {
                     break;
                 }
             }

@@ -34,9 +34,11 @@ pub(super) fn boot_event(last: Option<&LastRun>, now: Stamp, version: &str) -> D
     Draft { stamp: now, body, replay: false }
 }
 
-/// The `storage` event that reports a damaged journal set aside as `file`.
-pub(super) fn set_aside_event(file: &str, why: &str, now: Stamp) -> Draft {
-    let why = format!("the journal was damaged ({why}); it was set aside and a new one was begun");
+/// The `storage` event that reports a damaged journal set aside as `file`, of
+/// which `taken` events were taken over.
+pub(super) fn set_aside_event(file: &str, why: &str, taken: usize, now: Stamp) -> Draft {
+    let taken = if taken > 0 { format!(", with {taken} undelivered events of the old one") } else { String::new() };
+    let why = format!("the journal was damaged ({why}); it was set aside and a new one was begun{taken}");
     Draft { stamp: now, body: Body::Storage { phase: Phase::Start, value: Some(file.to_owned()), why }, replay: false }
 }
 

@@ -1,6 +1,6 @@
 //! What other threads may know about the journal without asking the writer.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -17,7 +17,12 @@ pub struct JournalStatus {
     queued: AtomicU64,
     commits: AtomicU64,
     failed_commits: AtomicU64,
+    marks_written: AtomicU64,
+    lost: AtomicU64,
+    damaged: AtomicU64,
     last_error: Mutex<Option<String>>,
+    /// The run is over, and all of it committed.
+    secured: AtomicBool,
     pub(super) committed: Notify,
 }
 
@@ -36,6 +41,10 @@ pub struct JournalFigures {
     pub commits: u64,
     /// Transactions that failed since the start (and were repeated).
     pub failed_commits: u64,
+    /// Undelivered events given up since the start, to make room.
+    pub lost: u64,
+    /// Damaged journals set aside since the start.
+    pub damaged: u64,
     /// What keeps the writer from writing at present.
     pub error: Option<String>,
 }
@@ -50,9 +59,22 @@ impl JournalStatus {
             queued: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             failed_commits: AtomicU64::new(0),
+            marks_written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
             last_error: Mutex::new(None),
+            secured: AtomicBool::new(false),
             committed: Notify::new(),
         }
+    }
+
+    /// The run is over and all of it committed.
+    pub(super) fn secured(&self) {
+        self.secured.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_secured(&self) -> bool {
+        self.secured.load(Ordering::Acquire)
     }
 
     /// The journal's id.
@@ -76,6 +98,12 @@ impl JournalStatus {
         self.low.load(Ordering::Acquire)
     }
 
+    /// Marks written since the start, in the order in which they were handed
+    /// over; what is not written yet is still read as undelivered.
+    pub fn marks_written(&self) -> u64 {
+        self.marks_written.load(Ordering::Acquire)
+    }
+
     /// All of it.
     pub fn figures(&self) -> JournalFigures {
         JournalFigures {
@@ -85,6 +113,8 @@ impl JournalStatus {
             queued: self.queued.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
             failed_commits: self.failed_commits.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+            damaged: self.damaged.load(Ordering::Relaxed),
             error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -94,13 +124,27 @@ impl JournalStatus {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    pub(super) fn committed(&self, last_seq: u64, low: u64, queued: u64) {
-        self.low.store(low, Ordering::Release);
-        self.queued.store(queued, Ordering::Relaxed);
+    /// After a transaction with so many marks in it.
+    pub(super) fn committed(&self, last_seq: u64, marks: u64) {
         self.last_seq.store(last_seq, Ordering::Release);
+        self.marks_written.fetch_add(marks, Ordering::Release);
         self.commits.fetch_add(1, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.committed.notify_one();
+    }
+
+    /// What is delivered, written down or not.
+    pub(super) fn delivered(&self, low: u64, queued: u64) {
+        self.low.store(low, Ordering::Release);
+        self.queued.store(queued, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_aside(&self) {
+        self.damaged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn lost(&self, events: u64) {
+        self.lost.fetch_add(events, Ordering::Relaxed);
     }
 
     pub(super) fn failed(&self, why: String) {

@@ -9,68 +9,33 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
+use super::clock_state::{self, ClockState};
+use super::lost::{self, GivenUp};
+use super::marks::{Delivery, Mark, WaitingMarks};
+use super::notes::{self, Note};
 use super::open_things::{Change, OpenThing, changes};
+use super::schema::ROW_OVERHEAD;
 use super::startup::LastRun;
+use crate::clock::{SavedClock, SystemClock};
 use crate::domain::UtcMillis;
-use crate::event::{Body, Draft, Event, LogId, Stamp};
+use crate::event::{Body, Class, Draft, Event, LogId, Stamp};
 
-/// How far an event has come on its way to the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Delivery {
-    /// Waits to be sent, or for its acknowledgement.
-    Queued,
-    /// The broker has acknowledged it.
-    Delivered,
-    /// The broker has acknowledged it and said that nobody listens.
-    Unheard,
-    /// Cannot be sent to this broker (too large); kept here.
-    SetAside,
-    /// Given up to make room; declared lost.
-    Dropped,
-}
-
-impl Delivery {
-    /// As stored in `event.state`.
-    pub(super) fn code(self) -> i64 {
-        match self {
-            Delivery::Queued => 0,
-            Delivery::Delivered => 1,
-            Delivery::Unheard => 2,
-            Delivery::SetAside => 3,
-            Delivery::Dropped => 4,
-        }
-    }
-
-    /// From `event.state`.
-    pub(super) fn from_code(code: i64) -> Option<Delivery> {
-        [Delivery::Queued, Delivery::Delivered, Delivery::Unheard, Delivery::SetAside, Delivery::Dropped]
-            .into_iter()
-            .find(|state| state.code() == code)
-    }
-
-    /// The name that users see.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Delivery::Queued => "queued",
-            Delivery::Delivered => "delivered",
-            Delivery::Unheard => "unheard",
-            Delivery::SetAside => "set_aside",
-            Delivery::Dropped => "dropped",
-        }
-    }
-}
-
-/// "Event `seq` has come this far."
+/// What a transaction has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// Which event.
-    pub seq: u64,
-    /// How far.
-    pub delivery: Delivery,
-    /// When that was known.
-    pub at: UtcMillis,
+pub(super) struct Committed {
+    /// The last number given so far.
+    pub last: u64,
+    /// Events stored, those that the journal added by itself included.
+    pub appended: u64,
+    /// Events that left the queue.
+    pub settled: u64,
 }
+
+/// `why` of events that no message can carry to this broker.
+const TOO_LARGE: &str = "larger than the broker or uplink.max_packet allows; kept in the unit's journal";
+
+/// `why` of events that were damaged on the disk.
+const UNREADABLE: &str = "it cannot be read any more; what is left of it is kept in the unit's journal";
 
 /// How many crossings before a group's start are searched for its first member.
 const FIRST_MEMBER_SEARCH: i64 = 200;
@@ -78,17 +43,18 @@ const FIRST_MEMBER_SEARCH: i64 = 200;
 /// The opened database.
 #[derive(Debug)]
 pub(super) struct Store {
-    db: Connection,
-    unit: String,
-    log: LogId,
+    pub(super) db: Connection,
+    pub(super) unit: String,
+    pub(super) log: LogId,
+    pub(super) clock_state: ClockState,
 }
 
 /// SQLite has signed integers only.
-fn signed(n: u64) -> i64 {
+pub(super) fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn unsigned(n: i64) -> u64 {
+pub(super) fn unsigned(n: i64) -> u64 {
     u64::try_from(n).unwrap_or(0)
 }
 
@@ -108,30 +74,27 @@ fn keep_wal_on_close(db: &Connection, keep: bool) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop)
 }
 
-/// What the journal keeps longest when space runs out.
-fn class(body: &Body) -> i64 {
-    match body {
-        Body::Sighting { .. } | Body::Crossing { .. } | Body::Group { .. } => 0,
-        Body::Camera { .. } | Body::Watch { .. } | Body::Boot { .. } | Body::Storage { .. } => 1,
-    }
-}
-
-fn get<T: rusqlite::types::FromSql>(db: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
+pub(super) fn get<T: rusqlite::types::FromSql>(db: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
     db.prepare_cached("SELECT value FROM state WHERE key = ?")?.query_row([key], |row| row.get(0)).optional()
 }
 
-fn put(db: &Connection, key: &str, value: &dyn ToSql) -> rusqlite::Result<()> {
+/// The same for a text, as far as it is one.
+pub(super) fn get_text(db: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT value FROM state WHERE key = ?")?.query_row([key], |row| text(row, 0)).optional()
+}
+
+pub(super) fn put(db: &Connection, key: &str, value: &dyn ToSql) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT INTO state (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2")?
         .execute(params![key, value])?;
     Ok(())
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text)
         .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e)))
 }
 
-fn to_json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
 }
 
@@ -154,7 +117,8 @@ impl Store {
         };
         put(&tx, "unit", &unit)?;
         tx.commit()?;
-        Ok(Store { db, unit: unit.to_owned(), log })
+        let clock_state = ClockState::load(&db)?;
+        Ok(Store { db, unit: unit.to_owned(), log, clock_state })
     }
 
     /// The journal's id.
@@ -162,32 +126,47 @@ impl Store {
         &self.log
     }
 
-    /// The last number given, 0 for none.
-    pub fn last_seq(&self) -> rusqlite::Result<u64> {
-        Ok(unsigned(get::<i64>(&self.db, "last_seq")?.unwrap_or(0)))
-    }
-
-    /// (number of queued events, the highest number up to which none is queued)
-    pub fn queued_and_low(&self) -> rusqlite::Result<(u64, u64)> {
+    /// Number of queued events.
+    pub fn queued(&self) -> rusqlite::Result<u64> {
         let count: i64 =
             self.db.prepare_cached("SELECT count(*) FROM event WHERE state = 0")?.query_row([], |row| row.get(0))?;
-        Ok((unsigned(count), self.low()?))
+        Ok(unsigned(count))
     }
 
-    /// The highest number up to which no event is queued.
-    pub fn low(&self) -> rusqlite::Result<u64> {
-        let first: Option<i64> =
-            self.db.prepare_cached("SELECT min(seq) FROM event WHERE state = 0")?.query_row([], |row| row.get(0))?;
-        match first {
-            Some(first) => Ok(unsigned(first - 1)),
-            None => self.last_seq(),
+    /// The first queued event of `class` with a number above `after` that is
+    /// not among `settled`, or `None`.
+    pub fn first_queued(&self, class: Class, after: u64, settled: &WaitingMarks) -> rusqlite::Result<Option<u64>> {
+        let mut statement =
+            self.db.prepare_cached("SELECT seq FROM event WHERE state = 0 AND class = ?1 AND seq > ?2 ORDER BY seq")?;
+        let mut rows = statement.query(params![class.code(), signed(after)])?;
+        while let Some(row) = rows.next()? {
+            let seq = unsigned(row.get(0)?);
+            if !settled.contains(seq) {
+                return Ok(Some(seq));
+            }
         }
+        Ok(None)
     }
 
-    /// What SQLite finds wrong with the file's structure.
-    pub fn quick_check(&self) -> rusqlite::Result<Option<String>> {
+    /// What is wrong with the file: its structure, or numbers that contradict each
+    /// other. Reads all of it.
+    pub fn check(&self) -> rusqlite::Result<Option<String>> {
         let answer: String = self.db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        Ok((answer != "ok").then_some(answer))
+        if answer != "ok" {
+            return Ok(Some(answer));
+        }
+        let number = |sql: &str| self.db.query_row(sql, [], |row| row.get::<_, i64>(0));
+        // The index of what waits is not part of the quick check.
+        let (indexed, waiting) = (
+            number("SELECT count(*) FROM event WHERE state = 0")?,
+            number("SELECT count(*) FROM event NOT INDEXED WHERE state = 0")?,
+        );
+        if indexed != waiting {
+            return Ok(Some(format!("{waiting} events wait, its index says {indexed}")));
+        }
+        // Numbers that were given must not be given again.
+        let (given, highest) = (get::<i64>(&self.db, "last_seq")?, number("SELECT coalesce(max(seq), 0) FROM event")?);
+        Ok(given.is_none_or(|given| given < highest).then(|| format!("it has event {highest}, and gave {given:?}")))
     }
 
     /// How the last run ended, if there was one.
@@ -202,37 +181,67 @@ impl Store {
     }
 
     /// Begins a run: stores `drafts` and notes that no goodbye was said yet.
-    pub fn begin_run(&mut self, drafts: &[Draft], now: Stamp, version: &str) -> rusqlite::Result<u64> {
+    pub fn begin_run(
+        &mut self,
+        drafts: &[Draft],
+        now: Stamp,
+        version: &str,
+        clock: &SavedClock,
+    ) -> rusqlite::Result<u64> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let last = append(&tx, &self.unit, &self.log, drafts)?;
+        let state = clock_state::begin_run(&tx, &self.clock_state, clock, drafts, last)?;
         put(&tx, "version", &version)?;
         put(&tx, "boot", &i64::from(now.boot))?;
         put(&tx, "alive", &now.t.0)?;
         put(&tx, "clean_stop", &0)?;
         tx.commit()?;
+        self.clock_state = state;
         Ok(last)
     }
 
-    /// Stores `drafts` and `marks` and notes the time; returns the last number
-    /// given so far and how many marks changed something.
-    pub fn commit(&mut self, drafts: &[Draft], marks: &[Mark], alive: UtcMillis) -> rusqlite::Result<(u64, u64)> {
+    /// Stores `drafts`, `notes` and `marks` and notes the time.
+    ///
+    /// Events that are set aside are reported as lost in the same transaction:
+    /// whoever misses their numbers finds out why.
+    pub fn commit(
+        &mut self,
+        drafts: &[Draft],
+        notes: &[Note],
+        marks: &[Mark],
+        clock: &SystemClock,
+    ) -> rusqlite::Result<Committed> {
+        let (now, saved) = (clock.now(), clock.saved());
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let last = append(&tx, &self.unit, &self.log, drafts)?;
-        let mut marked = 0;
+        append(&tx, &self.unit, &self.log, drafts)?;
+        notes::store(&tx, notes)?;
+        let mut settled = 0;
+        let mut unsendable = Vec::new();
         for mark in marks {
-            marked += tx
+            let changed = tx
                 .prepare_cached("UPDATE event SET state = ?2, settled = ?3 WHERE seq = ?1 AND state = 0")?
                 .execute(params![signed(mark.seq), mark.delivery.code(), mark.at.0])?;
+            settled += changed as u64;
+            if changed > 0 && mark.delivery == Delivery::SetAside {
+                unsendable.push(GivenUp::stored(mark.seq, &stored(&tx, mark.seq)?));
+            }
         }
-        put(&tx, "alive", &alive.0)?;
+        unsendable.sort_by_key(|one| one.seq);
+        let why = |run: &lost::Tally| if run.is_readable() { TOO_LARGE } else { UNREADABLE };
+        let reports: Vec<Draft> = lost::runs(&unsendable).iter().map(|run| run.event(why(run), now)).collect();
+        let last = append(&tx, &self.unit, &self.log, &reports)?;
+        put(&tx, "alive", &now.t.0)?;
+        let unsettled = clock_state::note(&tx, &self.clock_state, &saved, drafts.iter().chain(&reports))?;
         tx.commit()?;
-        Ok((last, marked as u64))
+        self.clock_state.unsettled |= unsettled;
+        Ok(Committed { last, appended: (drafts.len() + reports.len()) as u64, settled })
     }
 
     /// The last transaction of a run: the goodbye.
-    pub fn end_run(&mut self, alive: UtcMillis) -> rusqlite::Result<()> {
+    pub fn end_run(&mut self, clock: &SavedClock) -> rusqlite::Result<()> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        put(&tx, "alive", &alive.0)?;
+        put(&tx, "alive", &clock.utc().0)?;
+        clock_state::note(&tx, &self.clock_state, clock, [])?;
         put(&tx, "clean_stop", &1)?;
         tx.commit()?;
         keep_wal_on_close(&self.db, false)
@@ -244,8 +253,9 @@ impl Store {
             .db
             .prepare("SELECT value FROM state WHERE key GLOB 'open/*'")?
             .query_map([], |row| row.get::<_, String>(0))?
-            .map(|text| from_json(&text?))
-            .collect::<Result<_, _>>()?;
+            // One that cannot be read has no end; the others have.
+            .filter_map(|text| from_json(&text.ok()?).ok())
+            .collect();
         open.sort_by_key(|thing| thing.seq);
         let mut ends = Vec::new();
         for thing in open {
@@ -267,7 +277,7 @@ impl Store {
             .prepare("SELECT body FROM event WHERE kind = 'crossing' AND seq < ?1 ORDER BY seq DESC LIMIT ?2")?;
         let mut rows = statement.query(params![signed(group.seq), FIRST_MEMBER_SEARCH])?;
         while let Some(row) = rows.next()? {
-            let crossing: Event = from_json(&row.get::<_, String>(0)?)?;
+            let Ok(crossing) = row.get::<_, String>(0).and_then(|text| from_json::<Event>(&text)) else { continue };
             let later = found.is_none_or(|stamp| stamp.mono_ms < crossing.stamp.mono_ms);
             if group.preceded_by(&crossing) && later {
                 found = Some(crossing.stamp);
@@ -278,32 +288,46 @@ impl Store {
 }
 
 /// Gives each draft its number and stores it; returns the last number.
-fn append(tx: &Transaction<'_>, unit: &str, log: &LogId, drafts: &[Draft]) -> rusqlite::Result<u64> {
+pub(super) fn append(tx: &Transaction<'_>, unit: &str, log: &LogId, drafts: &[Draft]) -> rusqlite::Result<u64> {
     let mut seq = unsigned(get::<i64>(tx, "last_seq")?.unwrap_or(0));
     if drafts.is_empty() {
         return Ok(seq);
     }
+    let mut bytes = unsigned(get::<i64>(tx, "bytes")?.unwrap_or(0));
     for draft in drafts {
         seq += 1;
         let event = Event::new(unit, log, seq, draft.clone());
+        let json = event.to_json();
+        bytes += json.len() as u64 + ROW_OVERHEAD;
         tx.prepare_cached(
             "INSERT INTO event (seq, kind, class, t, mono, boot, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             signed(seq),
             event.body.kind(),
-            class(&event.body),
+            event.body.class().code(),
             event.stamp.t.0,
             signed(event.stamp.mono_ms),
             event.stamp.boot,
-            event.to_json(),
+            json,
         ])?;
         for change in changes(&event) {
             apply(tx, &event, change)?;
         }
     }
     put(tx, "last_seq", &signed(seq))?;
+    put(tx, "bytes", &signed(bytes))?;
     Ok(seq)
+}
+
+/// The text of the event with that number.
+fn stored(tx: &Transaction<'_>, seq: u64) -> rusqlite::Result<String> {
+    tx.prepare_cached("SELECT body FROM event WHERE seq = ?")?.query_row([signed(seq)], |row| text(row, 0))
+}
+
+/// A text as far as it is one: a damaged event must not be in the way of others.
+pub(super) fn text(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes().unwrap_or_default()).into_owned())
 }
 
 fn open_key(id: Uuid) -> String {
@@ -318,8 +342,9 @@ fn apply(tx: &Transaction<'_>, event: &Event, change: Change) -> rusqlite::Resul
             Ok(())
         }
         Change::Crossed(id) => {
-            let Some(text) = get::<String>(tx, &open_key(id))? else { return Ok(()) };
-            let mut thing: OpenThing = from_json(&text)?;
+            let Some(text) = get_text(tx, &open_key(id))? else { return Ok(()) };
+            // One that was damaged has no end any more.
+            let Ok(mut thing) = from_json::<OpenThing>(&text) else { return Ok(()) };
             thing.crossed(event);
             put(tx, &open_key(id), &to_json(&thing)?)
         }

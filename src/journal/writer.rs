@@ -1,313 +1,243 @@
-//! The one thread that writes, and the handle through which others reach it.
+//! The one thread that writes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
-use tracing::{error, info, warn};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use tracing::{debug, error, info, warn};
 
 use super::error::JournalError;
-use super::files::{self, WriterLock};
-use super::opening::{JournalOptions, Occasion, open_store};
-use super::status::{JournalFigures, JournalStatus};
-use super::store::{Mark, Store};
-use crate::clock::{Beat, utc_now};
-use crate::event::{Draft, LogId};
+use super::files::WriterLock;
+use super::handle::{Command, Timing};
+use super::marks::{MARK_PATIENCE, WaitingMarks};
+use super::notes::Note;
+use super::opening::{JournalOptions, Occasion, Opening, open_store};
+use super::retention::{Retention, Step};
+use super::space::Space;
+use super::status::JournalStatus;
+use super::store::Store;
+use crate::clock::{Beat, boot_time_now};
+use crate::event::{Class, Draft, LogId};
 
-/// Commands that may wait for the writer; senders of events block beyond it.
-const QUEUE: usize = 1024;
-
-/// Events and marks in one transaction, so that one commit stays short.
+/// Events in one transaction, so that one commit stays short.
 const MAX_BATCH: usize = 1000;
 
-/// How often an idle unit notes that it is alive: one small write (about 10 kB
-/// to the card) for each, against knowing how long a power cut lasted.
-const ALIVE_INTERVAL: Duration = Duration::from_secs(300);
+/// How often an idle unit notes that it is alive: some 20 kB of the disk's pages
+/// (two of the write-ahead log, three of its index), against knowing when a power
+/// cut began. Lone acknowledgements wait for it too.
+const ALIVE_INTERVAL: Duration = MARK_PATIENCE;
 
 /// One SQLite transaction that takes longer is stuck, not slow.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How often a full disk is looked at while nothing is written.
+const SPACE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A file in which nothing was found is not looked at again before.
+const CHECK_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Steps of removal after one commit, at most.
+const STEPS: usize = 8;
+
+/// What is removed at least when the disk is full, so that the database need not
+/// grow.
+const ROOM_ON_A_FULL_DISK: u64 = 256 << 10;
+
+/// Pages of the write-ahead log before it is moved into the database: SQLite's
+/// default, and what a full disk has room for.
+const LOG_PAGES: u32 = 1000;
+const LOG_PAGES_ON_A_FULL_DISK: u32 = 100;
+
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// Opening the journal; see [`Journal::open`].
-#[derive(Debug)]
-pub struct Journal;
-
-enum Command {
-    Append { drafts: Vec<Draft>, done: Option<Sender<u64>> },
-    Mark { log: LogId, marks: Vec<Mark>, done: Option<Sender<u64>> },
-    Stop,
+/// What reaches the writer from outside.
+pub(super) struct Inbox {
+    /// What to do.
+    pub commands: Receiver<Command>,
+    /// A message: there is no time left.
+    pub quit: Receiver<()>,
 }
 
-/// Everybody's way to the journal. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct JournalHandle {
-    path: PathBuf,
-    commands: Sender<Command>,
-    status: Arc<JournalStatus>,
-}
-
-/// The writer's thread, for whoever stops it.
-#[derive(Debug)]
-pub struct JournalThread {
-    path: PathBuf,
-    commands: Sender<Command>,
-    give_up: Sender<()>,
-    thread: JoinHandle<Result<(), JournalError>>,
-}
-
-impl Journal {
-    /// Opens or makes the journal, writes the ends that a crash left out and
-    /// the `boot` event, and starts the writer.
-    ///
-    /// # Errors
-    /// When the file or folder cannot be used, another process writes to it,
-    /// or it belongs to another program or a later version. A damaged file is
-    /// no error: it is set aside and reported as a `storage` event.
-    pub fn open(options: JournalOptions, beat: Beat) -> Result<(JournalHandle, JournalThread), JournalError> {
-        files::make_folder(&options.path)?;
-        let lock = files::lock(&options.path)?;
-        let (store, figures) = open_store(&options, Occasion::Start)?;
-        let status = Arc::new(JournalStatus::new(store.log().clone()));
-        status.committed(figures.0, figures.1, figures.2);
-        let (commands, inbox) = bounded(QUEUE);
-        let (give_up, quit) = bounded(1);
-        let path = options.path.clone();
-        let writer = Writer {
-            log: store.log().clone(),
-            store: Some(store),
-            options,
-            _lock: lock,
-            inbox,
-            quit,
-            status: Arc::clone(&status),
-            beat,
-            queued: figures.2,
-        };
-        let thread = std::thread::Builder::new()
-            .name("journal".into())
-            .spawn(move || writer.run())
-            .map_err(|e| JournalError::from_io(&path, "its thread cannot be started", &e))?;
-        let handle = JournalHandle { path: path.clone(), commands: commands.clone(), status };
-        Ok((handle, JournalThread { path, commands, give_up, thread }))
-    }
-}
-
-impl JournalHandle {
-    /// Hands events over; blocks while the queue is full, never drops.
-    ///
-    /// # Errors
-    /// [`JournalError::Closed`] when the writer has ended.
-    pub fn append(&self, drafts: Vec<Draft>) -> Result<(), JournalError> {
-        if drafts.is_empty() {
-            return Ok(());
-        }
-        self.commands.send(Command::Append { drafts, done: None }).map_err(|_| JournalError::Closed)
-    }
-
-    /// Hands events over and returns when they and all before them are
-    /// committed, with the last committed number.
-    ///
-    /// # Errors
-    /// [`JournalError::Closed`] when the writer has ended.
-    pub fn append_and_wait(&self, drafts: Vec<Draft>) -> Result<u64, JournalError> {
-        let (done, answer) = bounded(1);
-        self.commands.send(Command::Append { drafts, done: Some(done) }).map_err(|_| JournalError::Closed)?;
-        answer.recv().map_err(|_| JournalError::Closed)
-    }
-
-    /// Returns when everything handed over before is committed, with the last
-    /// committed number.
-    ///
-    /// # Errors
-    /// [`JournalError::Closed`] when the writer has ended.
-    pub fn flush(&self) -> Result<u64, JournalError> {
-        self.append_and_wait(Vec::new())
-    }
-
-    /// Like [`flush`](Self::flush), but gives up after `patience`; returns
-    /// whether everything is committed.
-    pub fn flush_within(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        let (done, answer) = bounded(1);
-        let command = Command::Append { drafts: Vec::new(), done: Some(done) };
-        self.commands.send_timeout(command, patience).is_ok() && answer.recv_deadline(deadline).is_ok()
-    }
-
-    /// Notes how far events of journal `log` have come. Never blocks: gives
-    /// the marks back when the queue is full.
-    ///
-    /// # Errors
-    /// The marks, to be tried again; a closed journal takes and forgets them
-    /// (what is not marked will be sent once more).
-    pub fn try_mark(&self, log: &LogId, marks: Vec<Mark>) -> Result<(), Vec<Mark>> {
-        match self.commands.try_send(Command::Mark { log: log.clone(), marks, done: None }) {
-            Err(TrySendError::Full(Command::Mark { marks, .. })) => Err(marks),
-            _ => Ok(()),
-        }
-    }
-
-    /// Like [`try_mark`](Self::try_mark), but waits until they are committed or
-    /// `patience` has passed; returns whether they are.
-    pub fn mark_and_wait(&self, log: &LogId, marks: Vec<Mark>, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        let (done, answer) = bounded(1);
-        let command = Command::Mark { log: log.clone(), marks, done: Some(done) };
-        self.commands.send_timeout(command, patience).is_ok() && answer.recv_deadline(deadline).is_ok()
-    }
-
-    /// What is known about the journal without asking the writer.
-    pub fn status(&self) -> &JournalStatus {
-        &self.status
-    }
-
-    /// [`JournalStatus::figures`].
-    pub fn figures(&self) -> JournalFigures {
-        self.status.figures()
-    }
-
-    /// Resolves after a commit; for one waiting task only.
-    pub async fn committed(&self) {
-        self.status.committed.notified().await;
-    }
-
-    /// The database file.
-    pub fn path(&self) -> &std::path::Path {
-        &self.path
-    }
-}
-
-impl JournalThread {
-    /// Commits what is waiting, says goodbye and ends the thread. When the disk
-    /// does not take it within `patience`, gives up.
-    ///
-    /// # Errors
-    /// [`JournalError::Lost`] with the number of events that could not be written.
-    pub fn stop(self, patience: Duration) -> Result<(), JournalError> {
-        let deadline = Instant::now() + patience;
-        let _ = self.commands.send_timeout(Command::Stop, patience);
-        while !self.thread.is_finished() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        if !self.thread.is_finished() {
-            let _ = self.give_up.try_send(());
-            // A writer stuck inside SQLite does not see it; nor can it be joined.
-            let last_chance = Instant::now() + Duration::from_millis(500);
-            while !self.thread.is_finished() && Instant::now() < last_chance {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
-        if !self.thread.is_finished() {
-            return Err(JournalError::Unusable { path: self.path, why: "the disk does not answer".into() });
-        }
-        self.thread.join().unwrap_or_else(|_| {
-            Err(JournalError::Unusable { path: self.path, why: "the writer ended unexpectedly".into() })
-        })
-    }
-
-    /// Whether the thread has ended, which it does by itself only by a defect.
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-}
-
-struct Writer {
+pub(super) struct Writer {
     options: JournalOptions,
     /// `None` only while a damaged journal could not be replaced yet.
     store: Option<Store>,
     log: LogId,
     _lock: WriterLock,
-    inbox: Receiver<Command>,
-    quit: Receiver<()>,
+    inbox: Inbox,
     status: Arc<JournalStatus>,
     beat: Beat,
+    /// Queued according to the database, which does not know the waiting marks.
     queued: u64,
+    waiting: WaitingMarks,
+    /// By class: nothing up to this number waits for its delivery.
+    settled: [u64; Class::ALL.len()],
+    last_commit: Instant,
+    /// When the file was last looked at as a whole.
+    checked: Option<Instant>,
+    retention: Retention,
+    space: Space,
 }
 
 /// What shares one transaction.
+#[derive(Default)]
 struct Batch {
-    log: LogId,
     drafts: Vec<Draft>,
-    marks: Vec<Mark>,
+    notes: Vec<Note>,
     done: Vec<Sender<u64>>,
+    timings: Vec<Timing>,
+    /// Written even if there are no events in it.
+    now: bool,
     stop: bool,
 }
 
-impl Batch {
-    fn new(log: LogId) -> Batch {
-        Batch { log, drafts: Vec::new(), marks: Vec::new(), done: Vec::new(), stop: false }
+impl Writer {
+    pub fn new(
+        options: JournalOptions,
+        lock: WriterLock,
+        opening: Opening,
+        inbox: Inbox,
+        status: Arc<JournalStatus>,
+        beat: Beat,
+    ) -> Writer {
+        let mut writer = Writer {
+            retention: Retention::new(options.limits),
+            space: Space::new(&options.path, options.reserve_bytes),
+            log: opening.store.log().clone(),
+            store: Some(opening.store),
+            options,
+            _lock: lock,
+            inbox,
+            status,
+            beat,
+            queued: opening.queued,
+            waiting: WaitingMarks::default(),
+            settled: [0; Class::ALL.len()],
+            last_commit: Instant::now(),
+            checked: None,
+        };
+        if opening.replaces {
+            writer.status.set_aside();
+        }
+        writer.status.committed(opening.last, 0);
+        writer.report_delivered();
+        writer
     }
 
-    fn add(&mut self, command: Command) {
-        match command {
-            Command::Append { drafts, done } => {
-                self.drafts.extend(drafts);
-                self.done.extend(done);
-            }
-            Command::Mark { log: of, marks, done } => {
-                if of == self.log {
-                    self.marks.extend(marks);
+    pub fn run(mut self) -> Result<(), JournalError> {
+        loop {
+            let batch = self.gather();
+            let stop = batch.stop;
+            self.handle(batch)?;
+            if stop {
+                // What was sent before the stop but did not fit the batch.
+                let mut rest = Batch::default();
+                while let Ok(command) = self.inbox.commands.try_recv() {
+                    self.add(&mut rest, command);
                 }
-                self.done.extend(done);
+                self.handle(rest)?;
+                return self.finish();
             }
-            Command::Stop => self.stop = true,
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.drafts.len() + self.marks.len() >= MAX_BATCH
+    /// Waits for something to do, and takes what is there.
+    fn gather(&mut self) -> Batch {
+        self.beat.waiting();
+        let mut batch = Batch::default();
+        let note_alive = self.last_commit + if self.space.is_full() { SPACE_INTERVAL } else { ALIVE_INTERVAL };
+        let wake = self.waiting.due().map_or(note_alive, |due| due.min(note_alive));
+        match self.inbox.commands.recv_deadline(wake) {
+            Ok(command) => self.add(&mut batch, command),
+            Err(RecvTimeoutError::Timeout) => batch.now = true,
+            Err(RecvTimeoutError::Disconnected) => batch.stop = true,
+        }
+        while batch.drafts.len() < MAX_BATCH {
+            let Ok(command) = self.inbox.commands.try_recv() else { break };
+            self.add(&mut batch, command);
+        }
+        let due = self.waiting.due().is_some_and(|due| due <= Instant::now());
+        batch.now |= due || (batch.stop && self.waiting.len() > 0);
+        batch
     }
-}
 
-impl Writer {
-    fn run(mut self) -> Result<(), JournalError> {
-        loop {
-            self.beat.waiting();
-            let mut batch = Batch::new(self.log.clone());
-            match self.inbox.recv_timeout(ALIVE_INTERVAL) {
-                Ok(command) => batch.add(command),
-                Err(RecvTimeoutError::Timeout) => {} // an empty commit notes the time
-                Err(RecvTimeoutError::Disconnected) => batch.stop = true,
+    fn add(&mut self, batch: &mut Batch, command: Command) {
+        match command {
+            Command::Append { drafts, notes, done, timing } => {
+                batch.drafts.extend(drafts);
+                batch.now |= !notes.is_empty();
+                batch.notes.extend(notes);
+                batch.timings.extend(timing);
+                batch.done.extend(done);
             }
-            while !batch.is_full() {
-                let Ok(command) = self.inbox.try_recv() else { break };
-                batch.add(command);
-            }
-            let stop = batch.stop;
-            self.write(batch)?;
-            if stop && self.inbox.is_empty() {
-                return self.finish();
-            }
-            if stop {
-                // What was sent before the stop but did not fit the batch.
-                while let Ok(command) = self.inbox.try_recv() {
-                    let mut rest = Batch::new(self.log.clone());
-                    rest.add(command);
-                    self.write(rest)?;
+            Command::Mark { log, marks, done } => {
+                // Others belong to a journal that was set aside meanwhile.
+                if log == self.log {
+                    self.waiting.add(marks, Instant::now());
                 }
-                return self.finish();
+                batch.now |= done.is_some();
+                batch.done.extend(done);
             }
+            Command::Wake => batch.now = true,
+            Command::Check => self.check(batch),
+            Command::Stop => batch.stop = true,
+        }
+    }
+
+    /// Opens the file anew at the next commit, which looks at all of it.
+    fn check(&mut self, batch: &mut Batch) {
+        let now = Instant::now();
+        if self.checked.is_some_and(|at| now.saturating_duration_since(at) < CHECK_INTERVAL) {
+            return;
+        }
+        warn!("journal {}: a reader found it damaged; looking at it", self.options.path.display());
+        self.checked = Some(now);
+        self.store = None;
+        batch.now = true;
+    }
+
+    /// Writes what has to be written, and answers.
+    fn handle(&mut self, batch: Batch) -> Result<(), JournalError> {
+        if batch.now || !batch.drafts.is_empty() {
+            return self.write(batch);
+        }
+        self.report_delivered();
+        self.answer(&batch, self.status.last_seq());
+        Ok(())
+    }
+
+    fn answer(&self, batch: &Batch, last: u64) {
+        for done in &batch.done {
+            let _ = done.send(last);
         }
     }
 
     fn finish(mut self) -> Result<(), JournalError> {
         self.beat.working(COMMIT_DEADLINE);
         let result = match &mut self.store {
-            Some(store) => store.end_run(utc_now()).map_err(|e| JournalError::from_sqlite(&self.options.path, e)),
+            Some(store) => {
+                store.end_run(&self.options.clock.saved()).map_err(|e| JournalError::from_sqlite(&self.options.path, e))
+            }
             None => Ok(()),
         };
+        if result.is_ok() {
+            // Closing may take a slow disk its time; nothing depends on it.
+            self.status.secured();
+        }
         self.store = None;
         self.beat.finished();
         result
     }
 
-    /// Commits `batch`, however long that takes.
-    fn write(&mut self, batch: Batch) -> Result<(), JournalError> {
+    /// Commits `batch` and the waiting marks, however long that takes.
+    fn write(&mut self, mut batch: Batch) -> Result<(), JournalError> {
         let mut pause = RETRY_MIN;
         let mut failing = false;
+        if let Some(report) = self.space.recovered(self.options.clock.now()) {
+            batch.drafts.push(report);
+            self.checkpoint_every(LOG_PAGES);
+        }
         loop {
             self.beat.working(COMMIT_DEADLINE);
             match self.try_write(&batch) {
@@ -315,12 +245,24 @@ impl Writer {
                     if failing {
                         info!("journal {}: writable again, nothing was lost", self.options.path.display());
                     }
-                    for done in &batch.done {
-                        let _ = done.send(last);
-                    }
+                    let now = boot_time_now();
+                    batch.timings.iter().for_each(|timing| timing.latencies.record(now.since(timing.since)));
+                    self.answer(&batch, last);
+                    self.remove_old();
                     return Ok(());
                 }
                 Err(e) => {
+                    if self.space.is_cause_of(&e) {
+                        let report = self.space.filled(self.options.clock.now());
+                        let first = report.is_some();
+                        batch.drafts.extend(report);
+                        self.make_room();
+                        if first {
+                            self.checkpoint_every(LOG_PAGES_ON_A_FULL_DISK);
+                            // The reserve is room: no need to wait.
+                            pause = Duration::ZERO;
+                        }
+                    }
                     if !failing {
                         warn!("{e}; keeping {} events in memory and trying again", batch.drafts.len());
                     }
@@ -332,44 +274,140 @@ impl Writer {
                         self.store = None;
                     }
                     self.beat.waiting();
-                    if self.quit.recv_timeout(pause).is_ok() {
+                    if self.inbox.quit.recv_timeout(pause).is_ok() {
                         let events = batch.drafts.len() + self.waiting_events();
                         error!("{e}; {events} events are lost");
                         self.beat.finished();
                         return Err(JournalError::Lost { path: self.options.path.clone(), events, why: e.to_string() });
                     }
-                    pause = (pause * 2).min(RETRY_MAX);
+                    pause = (pause * 2).clamp(RETRY_MIN, RETRY_MAX);
                 }
             }
         }
     }
 
     fn try_write(&mut self, batch: &Batch) -> Result<u64, JournalError> {
-        let failed = |e| JournalError::from_sqlite(&self.options.path, e);
-        let store = match &mut self.store {
-            Some(store) => store,
-            None => {
-                let (store, counts) = open_store(&self.options, Occasion::Repair)?;
-                if *store.log() != self.log {
-                    self.log = store.log().clone();
-                    self.status.replaced(self.log.clone());
-                }
-                self.queued = counts.2;
-                self.status.committed(counts.0, counts.1, counts.2);
-                self.store.insert(store)
+        if self.store.is_none() {
+            let opening = open_store(&self.options, Occasion::Repair, &self.waiting)?;
+            self.reopened(opening);
+        }
+        let Some(store) = &mut self.store else { return Err(JournalError::Closed) };
+        let done = store
+            .commit(&batch.drafts, &batch.notes, self.waiting.marks(), &self.options.clock)
+            .map_err(|e| JournalError::from_sqlite(&self.options.path, e))?;
+        self.queued = (self.queued + done.appended).saturating_sub(done.settled);
+        let corrections = store.retime(&self.options.clock).unwrap_or_else(|e| {
+            // What is committed must not be repeated; the next commit tries again.
+            let e = JournalError::from_sqlite(&self.options.path, e);
+            warn!("the times of earlier events could not be corrected yet: {e}");
+            0
+        });
+        self.queued += corrections;
+        self.last_commit = Instant::now();
+        self.waiting.marks().iter().for_each(|mark| self.retention.settled(mark.seq));
+        // What is acknowledged counts before the link is woken to send more.
+        let marks = self.waiting.marks().len() as u64;
+        self.waiting.clear();
+        let last = done.last + corrections;
+        self.report_delivered_up_to(last);
+        self.status.committed(last, marks);
+        Ok(done.last)
+    }
+
+    /// Removes what is old, or too much.
+    fn remove_old(&mut self) {
+        for _ in 0..STEPS {
+            let Some(bytes) = self.store.as_ref().and_then(|store| store.bytes().ok()) else { return };
+            let reading = self.options.clock.read();
+            let trusted = reading.source.is_synchronised();
+            let Some(step) = self.retention.next(bytes, trusted.then_some(reading.utc), Instant::now()) else { return };
+            if !self.remove(step) {
+                return;
             }
-        };
-        // Marks that belong to a journal which was set aside meanwhile.
-        let marks = if batch.log == self.log { batch.marks.as_slice() } else { &[] };
-        let (last, marked) = store.commit(&batch.drafts, marks, utc_now()).map_err(failed)?;
-        self.queued = (self.queued + batch.drafts.len() as u64).saturating_sub(marked);
-        // The transaction is done; a failure to read must not repeat it.
-        let low = store.low().unwrap_or_else(|_| self.status.low());
-        self.status.committed(last, low, self.queued);
-        Ok(last)
+        }
+    }
+
+    /// On a full disk: pages inside the database, and the space of its log.
+    fn make_room(&mut self) {
+        if let Some(step) = self.retention.make_room(ROOM_ON_A_FULL_DISK) {
+            self.remove(step);
+        }
+        if let Some(store) = &self.store
+            && let Err(e) = store.truncate_log()
+        {
+            debug!("the write-ahead log keeps its space: {e}");
+        }
+    }
+
+    fn checkpoint_every(&self, pages: u32) {
+        if let Some(Err(e)) = self.store.as_ref().map(|store| store.checkpoint_every(pages)) {
+            debug!("the write-ahead log keeps its size: {e}");
+        }
+    }
+
+    fn remove(&mut self, step: Step) -> bool {
+        let now = self.options.clock.now();
+        let Some(store) = &mut self.store else { return false };
+        match store.remove(step, now) {
+            Ok(removal) => {
+                self.retention.done(step, removal.removed);
+                if removal.given_up > 0 {
+                    error!(
+                        "journal {}: full; {} undelivered events are given up",
+                        self.options.path.display(),
+                        removal.given_up
+                    );
+                    self.queued = (self.queued + removal.added).saturating_sub(removal.given_up);
+                    self.status.lost(removal.given_up);
+                    let last = self.status.last_seq() + removal.added;
+                    self.report_delivered_up_to(last);
+                    self.status.committed(last, 0);
+                }
+                true
+            }
+            // There is another time.
+            Err(e) => {
+                debug!("nothing is removed: {e}");
+                false
+            }
+        }
+    }
+
+    /// Goes on with what was opened in place of a damaged journal.
+    fn reopened(&mut self, opening: Opening) {
+        if *opening.store.log() != self.log {
+            self.log = opening.store.log().clone();
+            self.status.replaced(self.log.clone());
+            self.status.set_aside();
+            self.waiting.clear();
+        }
+        self.settled = [0; Class::ALL.len()];
+        self.retention = Retention::new(self.options.limits);
+        self.queued = opening.queued;
+        self.store = Some(opening.store);
+        self.status.committed(opening.last, 0);
+        self.report_delivered();
+    }
+
+    /// Publishes how much is delivered, waiting marks included.
+    fn report_delivered(&mut self) {
+        self.report_delivered_up_to(self.status.last_seq());
+    }
+
+    fn report_delivered_up_to(&mut self, last: u64) {
+        let Some(store) = &self.store else { return };
+        for (class, settled) in Class::ALL.into_iter().zip(&mut self.settled) {
+            // A failure to read only means that the figure is an old one.
+            if let Ok(first) = store.first_queued(class, *settled, &self.waiting) {
+                *settled = first.map_or(last, |first| first - 1);
+            }
+        }
+        let low = self.settled.iter().copied().min().unwrap_or(0);
+        self.status.delivered(low, self.queued.saturating_sub(self.waiting.len() as u64));
     }
 
     fn waiting_events(&self) -> usize {
-        self.inbox.try_iter().map(|c| if let Command::Append { drafts, .. } = c { drafts.len() } else { 0 }).sum()
+        let events = |c| if let Command::Append { drafts, .. } = c { drafts.len() } else { 0 };
+        self.inbox.commands.try_iter().map(events).sum()
     }
 }
