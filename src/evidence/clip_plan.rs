@@ -1,0 +1,172 @@
+//! When a clip begins, goes on and ends. Pure: sightings and packets' times come
+//! in, what to do comes out.
+//!
+//! A clip begins a while before a sighting and ends a while after the last one
+//! that overlaps with it: sightings that follow each other closely share a clip.
+//! One that has reached its longest ends there; what still goes on then is not
+//! recorded further, until something new is seen.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::domain::Mono;
+
+/// How clips are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClipTimes {
+    /// Before the beginning of a sighting.
+    pub pre_roll: Duration,
+    /// After its end.
+    pub post_roll: Duration,
+    /// The longest clip, rolls included.
+    pub longest: Duration,
+}
+
+/// What to do with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClipStep {
+    /// There is no clip.
+    Nothing,
+    /// It belongs to the clip.
+    Write,
+    /// The clip is over, and this packet is not in it.
+    End,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct ClipPlan {
+    times: ClipTimes,
+    /// Sightings that have begun and not ended.
+    open: BTreeSet<Uuid>,
+    /// Where the clip began, if there is one.
+    began: Option<Mono>,
+    /// Until when, once no sighting is open.
+    until: Mono,
+    /// Sightings that the clip shows, in the order in which they began.
+    shown: Vec<Uuid>,
+}
+
+impl ClipPlan {
+    /// No clip yet.
+    pub fn new(times: ClipTimes) -> ClipPlan {
+        ClipPlan { times, open: BTreeSet::new(), began: None, until: Mono::ZERO, shown: Vec::new() }
+    }
+
+    /// Sighting `id` began at `since`. If a clip has to begin for it, where: the
+    /// last keyframe not after that is its first packet, and [`ClipPlan::begin`]
+    /// says so.
+    pub fn sighted(&mut self, id: Uuid, since: Mono) -> Option<Mono> {
+        self.open.insert(id);
+        if self.began.is_some() {
+            self.shown.push(id);
+            return None;
+        }
+        // Also those that go on since an earlier clip reached its longest.
+        self.shown = self.open.iter().copied().collect();
+        Some(since.minus(self.times.pre_roll))
+    }
+
+    /// A clip begins with a packet of that time.
+    pub fn begin(&mut self, first: Mono) {
+        self.began = Some(first);
+    }
+
+    /// Sighting `id` ended at `at`.
+    pub fn ended(&mut self, id: Uuid, at: Mono) {
+        self.open.remove(&id);
+        self.until = self.until.max(at.plus(self.times.post_roll));
+    }
+
+    /// A packet of time `at` comes.
+    pub fn packet(&mut self, at: Mono) -> ClipStep {
+        let Some(began) = self.began else { return ClipStep::Nothing };
+        let over = self.open.is_empty() && at > self.until;
+        if over || at.since(began) > self.times.longest {
+            self.began = None;
+            return ClipStep::End;
+        }
+        ClipStep::Write
+    }
+
+    /// The stream is over, and with it the clip.
+    pub fn interrupt(&mut self) {
+        self.began = None;
+    }
+
+    /// Sightings that the clip shows or showed.
+    pub fn shown(&self) -> &[Uuid] {
+        &self.shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    const TIMES: ClipTimes = ClipTimes {
+        pre_roll: Duration::from_secs(5),
+        post_roll: Duration::from_secs(3),
+        longest: Duration::from_secs(60),
+    };
+
+    fn at(seconds: f64) -> Mono {
+        Mono::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn sightings_that_overlap_share_a_clip() {
+        let mut plan = ClipPlan::new(TIMES);
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!(plan.packet(at(100.0)), ClipStep::Nothing);
+        assert_eq!(plan.sighted(one, at(100.0)), Some(at(95.0)));
+        plan.begin(at(94.0));
+        assert_eq!(plan.packet(at(96.0)), ClipStep::Write);
+        plan.ended(one, at(104.0));
+        assert_eq!(plan.packet(at(106.9)), ClipStep::Write);
+        assert_eq!(plan.sighted(two, at(106.5)), None);
+        assert_eq!(plan.packet(at(110.0)), ClipStep::Write);
+        plan.ended(two, at(112.0));
+        assert_eq!(plan.packet(at(115.0)), ClipStep::Write);
+        assert_eq!(plan.packet(at(115.1)), ClipStep::End);
+        assert_eq!(plan.shown(), [one, two]);
+        assert_eq!(plan.packet(at(115.2)), ClipStep::Nothing);
+    }
+
+    #[test]
+    fn what_stays_for_ever_does_not_fill_the_disk() {
+        let mut plan = ClipPlan::new(TIMES);
+        assert!(plan.sighted(Uuid::from_u128(1), at(10.0)).is_some());
+        plan.begin(at(5.0));
+        assert_eq!(plan.packet(at(65.0)), ClipStep::Write);
+        assert_eq!(plan.packet(at(65.1)), ClipStep::End);
+        assert_eq!(plan.packet(at(70.0)), ClipStep::Nothing);
+        assert!(plan.sighted(Uuid::from_u128(2), at(80.0)).is_some(), "something new");
+        assert_eq!(plan.shown(), [Uuid::from_u128(1), Uuid::from_u128(2)], "both are in it");
+    }
+
+    proptest! {
+        #[test]
+        fn no_clip_is_longer_than_allowed(steps in prop::collection::vec((0u8..4, 0u128..4, 0.0f64..20.0), 0..200)) {
+            let mut plan = ClipPlan::new(TIMES);
+            let (mut now, mut began) = (100.0, None);
+            for (step, id, dt) in steps {
+                now += dt;
+                match step {
+                    0 => if let Some(from) = plan.sighted(Uuid::from_u128(id), at(now)) {
+                        plan.begin(from);
+                        began = Some(from);
+                    },
+                    1 => plan.ended(Uuid::from_u128(id), at(now)),
+                    _ => if plan.packet(at(now)) == ClipStep::Write {
+                        prop_assert!(at(now).since(began.unwrap()) <= TIMES.longest);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What was seen, kept: stills and clips.
+//!
+//! ```text
+//! looks ─► album ─► cover, mosaic ─► jpeg ─► writer ─► files ─► outbox ─► uplink
+//!          best      what has to       small   one       0600     still/<id>
+//!          view      be hidden         & full  thread
+//! ```
+//!
+//! [`Album`] chooses while an object is followed. What leaves the unit is hidden
+//! first (`cover.rs` says what, `mosaic.rs` how), then encoded. Everything that
+//! is written goes through one thread (`writer.rs`), the only place that makes
+//! files. Clips are packets as the camera sent them: `clip_plan.rs` says which, and
+//! `clip_file.rs` makes files of them that play however they end.
+
+mod album;
+mod clip_file;
+mod clip_plan;
+mod cover;
+mod crop;
+mod exif;
+mod jpeg;
+mod mosaic;
+mod outbox;
+mod portrait;
+mod retention;
+mod sharpness;
+mod sheet;
+mod shelf;
+mod status;
+mod writer;
+
+pub use album::{Album, Bounds, Look, Shot, known_vehicles};
+pub use clip_file::{ClipError, ClipFile, ClipStream};
+pub use clip_plan::{ClipPlan, ClipStep, ClipTimes};
+pub use cover::{FAINTEST_PERSON, person as person_cover};
+pub use crop::Crop;
+pub use exif::segment as exif_segment;
+pub use jpeg::{JpegError, Paint, small as small_jpeg, small_painted as painted_jpeg};
+pub use outbox::{Outgoing, StillKey, StillQueue};
+pub use portrait::{Unseen, portrait};
+pub use retention::Limits;
+pub use shelf::{Item, Kind};
+pub use status::{EvidenceFigures, EvidenceStatus};
+pub use writer::{ClipHead, ClipTail, EvidenceHandle, EvidenceSetup, EvidenceThread, Still, checksum};

@@ -1,0 +1,507 @@
+//! The one thread that writes evidence.
+//!
+//! Whatever is kept goes through it: full-size stills are encoded here, and
+//! every file is made here and nowhere else. It is handed work by a bounded
+//! queue that drops and counts when it is full: a slow disk must not hold up the
+//! pipeline, and events are not among its work.
+//!
+//! For each still: wait until the events about it are committed, make room, write
+//! the small one and put it into the outbox, then the full-size one, and say so
+//! with a `kept` event that carries its checksum.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ffmpeg_next as ffmpeg;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use sha2::{Digest, Sha256};
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::clip_file::{ClipError, ClipFile, ClipStream};
+use super::crop::Crop;
+use super::jpeg;
+use super::outbox::StillQueue;
+use super::retention::{Limits, Now, Tally, Why};
+use super::shelf::{Item, Kind, Shelf};
+use super::status::{EvidenceFigures, EvidenceStatus};
+use crate::clock::{Beat, SystemClock};
+use crate::domain::{UtcMillis, to_hex};
+use crate::event::{Body, Class, Draft, Keepsake, Stamp};
+use crate::journal::JournalHandle;
+
+/// Stills and packets that may wait for the writer, and their bytes: a pre-roll of
+/// the largest ring, and what comes while the disk takes it.
+const QUEUE: usize = 4096;
+const QUEUE_BYTES: usize = 24 << 20;
+
+/// Places in it that packets leave free: a clip's end always finds one.
+const QUEUE_SPARE: usize = 64;
+
+/// A clip makes room for so much more of itself at a time.
+const CLIP_STEP: u64 = 1 << 20;
+
+/// Encoding and writing one still never takes longer, unless it is stuck.
+const WORK_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often age and free space are looked at while nothing is written.
+const TIDY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often removed files are reported, and failures logged.
+const REPORT_INTERVAL: Duration = Duration::from_secs(3600);
+const COMPLAIN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A still of a sighting, ready to be kept.
+#[derive(Debug, Clone)]
+pub struct Still {
+    /// The sighting.
+    pub id: Uuid,
+    /// The camera's name.
+    pub camera: String,
+    /// When it was taken.
+    pub stamp: Stamp,
+    /// The small one, as it is to be sent.
+    pub small: Option<Vec<u8>>,
+    /// What the full-size one is made of, and its Exif segment.
+    pub full: Option<(Crop, Vec<u8>)>,
+}
+
+/// How a clip begins.
+pub struct ClipHead {
+    /// Its id.
+    pub id: Uuid,
+    /// What its packets are.
+    pub stream: ClipStream,
+    /// When its first picture was taken.
+    pub taken: UtcMillis,
+}
+
+/// How a clip ends.
+#[derive(Debug, Clone)]
+pub struct ClipTail {
+    /// Its id.
+    pub id: Uuid,
+    /// The camera's name.
+    pub camera: String,
+    /// Its first picture.
+    pub from: Stamp,
+    /// Its last picture.
+    pub to: UtcMillis,
+    /// Sightings that it shows.
+    pub shown: Vec<Uuid>,
+}
+
+enum Job {
+    Still(Box<Still>),
+    ClipBegins(Box<ClipHead>),
+    ClipPacket(Uuid, Box<ffmpeg::Packet>),
+    ClipEnds(Box<ClipTail>),
+    Stop,
+}
+
+impl Job {
+    /// Memory that it takes while it waits, about.
+    fn bytes(&self) -> usize {
+        match self {
+            Job::Still(still) => {
+                let full = still.full.as_ref().map_or(0, |(crop, exif)| crop.bytes() + exif.len());
+                still.small.as_ref().map_or(0, Vec::len) + full
+            }
+            Job::ClipPacket(_, packet) => packet.size(),
+            _ => 0,
+        }
+    }
+}
+
+/// What the writer needs.
+#[derive(Debug)]
+pub struct EvidenceSetup {
+    /// Where the files are.
+    pub folder: PathBuf,
+    /// How much is kept.
+    pub limits: Limits,
+    /// Where `kept` and `lost` events go.
+    pub journal: JournalHandle,
+    /// What time it is.
+    pub clock: SystemClock,
+    /// For the watchdog.
+    pub beat: Beat,
+}
+
+/// Everybody's way to the writer. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct EvidenceHandle {
+    jobs: Sender<Job>,
+    /// Bytes of the jobs that wait.
+    waiting: Arc<AtomicUsize>,
+    queue: StillQueue,
+    status: Arc<EvidenceStatus>,
+}
+
+/// The writer's thread, for whoever stops it.
+#[derive(Debug)]
+pub struct EvidenceThread {
+    jobs: Sender<Job>,
+    thread: JoinHandle<()>,
+}
+
+impl EvidenceHandle {
+    /// Hands over a still; never blocks.
+    pub fn keep(&self, still: Still) {
+        if !self.hand_over(Job::Still(Box::new(still))) {
+            warn!("a still is given up: the disk does not keep up");
+        }
+    }
+
+    /// Hands over the beginning of a clip; whether it was taken. Never blocks, as
+    /// the two below.
+    pub fn clip_begins(&self, head: ClipHead) -> bool {
+        self.hand_over(Job::ClipBegins(Box::new(head)))
+    }
+
+    /// Hands over the next packet of clip `id`, with stamps as the stream has them;
+    /// whether it was taken.
+    pub fn clip_packet(&self, id: Uuid, packet: ffmpeg::Packet) -> bool {
+        self.hand_over(Job::ClipPacket(id, Box::new(packet)))
+    }
+
+    /// Hands over the end of a clip.
+    pub fn clip_ends(&self, tail: ClipTail) {
+        // Not taken only when the writer has ended; the file is playable as it is.
+        self.hand_over(Job::ClipEnds(Box::new(tail)));
+    }
+
+    fn hand_over(&self, job: Job) -> bool {
+        let bytes = job.bytes();
+        let ends = matches!(job, Job::ClipEnds(_));
+        // Counted first: the writer takes it off as soon as it has the job.
+        let waiting = self.waiting.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        let room = ends || (waiting <= QUEUE_BYTES && self.jobs.len() < QUEUE - QUEUE_SPARE);
+        let taken = room && self.jobs.try_send(job).is_ok();
+        if !taken {
+            self.waiting.fetch_sub(bytes, Relaxed);
+            self.status.dropped.fetch_add(1, Relaxed);
+        }
+        taken
+    }
+
+    /// Counters.
+    pub fn status(&self) -> &EvidenceStatus {
+        &self.status
+    }
+
+    /// What there is, what waits, and what went wrong.
+    pub fn figures(&self) -> EvidenceFigures {
+        self.status.figures((self.queue.len() as u64, self.queue.left_out()))
+    }
+}
+
+impl EvidenceThread {
+    /// Looks at the folder and starts the thread.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read, or there is no thread to be had.
+    pub fn start(setup: EvidenceSetup) -> io::Result<(EvidenceHandle, StillQueue, EvidenceThread)> {
+        let shelf = Shelf::open(&setup.folder)?;
+        let queue = StillQueue::open(setup.folder.clone())?;
+        let (jobs, inbox) = bounded(QUEUE);
+        let (status, waiting) = (Arc::new(EvidenceStatus::default()), Arc::<AtomicUsize>::default());
+        let mut writer = Writer {
+            waiting: Arc::clone(&waiting),
+            clips: BTreeMap::new(),
+            shelf,
+            queue: queue.clone(),
+            status: Arc::clone(&status),
+            setup,
+            removed: Tally::default(),
+            reported: None,
+            complained: None,
+        };
+        writer.show();
+        let thread = std::thread::Builder::new().name("evidence".into()).spawn(move || writer.run(&inbox))?;
+        let handle = EvidenceHandle { jobs: jobs.clone(), waiting, queue: queue.clone(), status };
+        Ok((handle, queue, EvidenceThread { jobs, thread }))
+    }
+
+    /// Writes what is waiting and ends the thread; false when that takes longer
+    /// than `patience`.
+    pub fn stop(self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let _ = self.jobs.send_timeout(Job::Stop, patience);
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.thread.is_finished()
+    }
+}
+
+/// A clip that is being written; `None` once it has failed.
+struct Clip {
+    file: Option<ClipFile>,
+    time_base: ffmpeg::Rational,
+    /// Room was made for so many bytes.
+    room: u64,
+}
+
+struct Writer {
+    waiting: Arc<AtomicUsize>,
+    clips: BTreeMap<Uuid, Clip>,
+    shelf: Shelf,
+    queue: StillQueue,
+    status: Arc<EvidenceStatus>,
+    setup: EvidenceSetup,
+    /// Removed and not yet reported.
+    removed: Tally,
+    reported: Option<Instant>,
+    complained: Option<Instant>,
+}
+
+impl Writer {
+    fn run(&mut self, inbox: &Receiver<Job>) {
+        loop {
+            self.setup.beat.waiting();
+            let job = match inbox.recv_timeout(TIDY_INTERVAL) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.make_room(0);
+                    self.report(false);
+                    self.show();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            self.waiting.fetch_sub(job.bytes(), Relaxed);
+            self.setup.beat.working(WORK_LIMIT);
+            match job {
+                Job::Still(still) => self.still(*still),
+                Job::ClipBegins(head) => self.clip_begins(&head),
+                Job::ClipPacket(id, packet) => {
+                    self.clip_packet(id, *packet);
+                    // Nothing else has changed.
+                    continue;
+                }
+                Job::ClipEnds(tail) => self.clip_ends(*tail),
+                Job::Stop => break,
+            }
+            self.report(false);
+            self.show();
+        }
+        self.report(true);
+        self.setup.beat.finished();
+    }
+
+    fn still(&mut self, still: Still) {
+        // The event comes first: whoever gets the picture knows what it is of.
+        // A journal that is closed has written all that it will.
+        let _ = self.setup.journal.flush();
+        self.setup.beat.working(WORK_LIMIT);
+        if let Some(small) = &still.small
+            && self.write(Item::new(Kind::Small, still.id), small)
+            && let Err(e) = self.queue.put(still.id)
+        {
+            self.complain(&format!("a still may be forgotten by a restart: {e}"));
+        }
+        let Some((crop, exif)) = &still.full else { return };
+        let item = Item::new(Kind::Full, still.id);
+        match jpeg::full(crop, exif) {
+            Ok(bytes) => {
+                if self.write(item, &bytes) {
+                    self.say_kept(&still, &item, &bytes);
+                }
+            }
+            Err(e) => {
+                self.status.failed.fetch_add(1, Relaxed);
+                self.complain(&e.to_string());
+            }
+        }
+    }
+
+    fn clip_begins(&mut self, head: &ClipHead) {
+        let item = Item::new(Kind::Clip, head.id);
+        let mut clip = Clip { file: None, time_base: head.stream.time_base, room: CLIP_STEP };
+        if !self.make_room(CLIP_STEP) {
+            self.status.failed.fetch_add(1, Relaxed);
+            self.complain("no room: evidence.max_size or evidence.min_free leaves none");
+        } else {
+            match ClipFile::begin(&self.shelf.path(&item), &head.stream, head.taken) {
+                Ok(file) => {
+                    self.shelf.count(item, file.bytes());
+                    clip.file = Some(file);
+                }
+                Err(e) => {
+                    // What is left of it is no clip.
+                    let _ = self.shelf.remove(&item);
+                    self.clip_failed(&e);
+                }
+            }
+        }
+        self.clips.insert(head.id, clip);
+    }
+
+    fn clip_packet(&mut self, id: Uuid, packet: ffmpeg::Packet) {
+        let Some(mut clip) = self.clips.remove(&id) else { return };
+        let item = Item::new(Kind::Clip, id);
+        // Where there is so little room, stills go before it.
+        if let Some(mut file) = clip.file.take().filter(|_| self.shelf.holds(&item)) {
+            match file.packet(packet, clip.time_base) {
+                Ok(()) => {
+                    self.shelf.count(item, file.bytes());
+                    clip.file = Some(file);
+                }
+                // It is played up to here.
+                Err(e) => self.clip_failed(&e),
+            }
+            if clip.file.as_ref().is_some_and(|file| file.bytes() > clip.room) {
+                clip.room += CLIP_STEP;
+                if !self.make_room(CLIP_STEP) || !self.shelf.holds(&item) {
+                    self.status.failed.fetch_add(1, Relaxed);
+                    self.complain("a clip ends early: evidence.max_size or evidence.min_free leaves no room");
+                    clip.file = None;
+                }
+            }
+        }
+        self.clips.insert(id, clip);
+    }
+
+    fn clip_ends(&mut self, tail: ClipTail) {
+        let item = Item::new(Kind::Clip, tail.id);
+        let clip = self.clips.remove(&tail.id).filter(|_| self.shelf.holds(&item));
+        let Some(file) = clip.and_then(|clip| clip.file) else { return };
+        match file.finish() {
+            Ok((bytes, sha256)) => {
+                self.shelf.count(item, bytes);
+                self.status.written.fetch_add(1, Relaxed);
+                let body = Body::Kept {
+                    id: tail.id,
+                    cam: tail.camera,
+                    what: Keepsake::Clip,
+                    file: item.name(),
+                    bytes,
+                    sha256,
+                    to: Some(tail.to),
+                    of: tail.shown,
+                };
+                self.append(Draft { stamp: tail.from, body, replay: false });
+            }
+            Err(e) => self.clip_failed(&e),
+        }
+    }
+
+    fn clip_failed(&mut self, e: &ClipError) {
+        self.status.failed.fetch_add(1, Relaxed);
+        self.complain(&format!("a clip cannot be written: {e}"));
+    }
+
+    fn say_kept(&self, still: &Still, item: &Item, bytes: &[u8]) {
+        let body = Body::Kept {
+            id: still.id,
+            cam: still.camera.clone(),
+            what: Keepsake::Still,
+            file: item.name(),
+            bytes: bytes.len() as u64,
+            sha256: checksum(bytes),
+            to: None,
+            of: Vec::new(),
+        };
+        self.append(Draft { stamp: still.stamp, body, replay: false });
+    }
+
+    fn append(&self, draft: Draft) {
+        // A disk that takes nothing for hours is a reason to wait.
+        self.setup.beat.waiting();
+        if let Err(e) = self.setup.journal.append(vec![draft]) {
+            debug!("the journal has ended before the evidence: {e}");
+        }
+        self.setup.beat.working(WORK_LIMIT);
+    }
+
+    /// Makes room and writes; whether it is written.
+    fn write(&mut self, item: Item, content: &[u8]) -> bool {
+        if !self.make_room(content.len() as u64) {
+            self.status.failed.fetch_add(1, Relaxed);
+            self.complain("no room: evidence.max_size or evidence.min_free leaves none");
+            return false;
+        }
+        match self.shelf.write(item, content) {
+            Ok(()) => {
+                self.status.written.fetch_add(1, Relaxed);
+                true
+            }
+            Err(e) => {
+                self.status.failed.fetch_add(1, Relaxed);
+                self.complain(&format!("{} cannot be written: {e}", item.name()));
+                false
+            }
+        }
+    }
+
+    /// Removes what is old or too much; whether `incoming` bytes have room then.
+    fn make_room(&mut self, incoming: u64) -> bool {
+        // What can never fit must not empty the folder first.
+        if incoming > self.setup.limits.max_bytes {
+            return false;
+        }
+        loop {
+            let now = Now { incoming, free: free(&self.setup.folder), utc: self.trusted_time() };
+            let Some((item, why)) = self.setup.limits.next(&self.shelf, &now) else {
+                return self.setup.limits.allows(&self.shelf, &now);
+            };
+            if let Err(e) = self.shelf.remove(&item) {
+                self.complain(&format!("{} cannot be removed: {e}", item.name()));
+                return false;
+            }
+            if why != Why::Age {
+                self.status.removed.fetch_add(1, Relaxed);
+                self.removed.add(&item, why);
+            }
+        }
+    }
+
+    fn trusted_time(&self) -> Option<UtcMillis> {
+        let reading = self.setup.clock.read();
+        reading.source.is_synchronised().then_some(reading.utc)
+    }
+
+    /// Says what was removed before its time: at once the first time, then
+    /// hourly, and at the stop.
+    fn report(&mut self, last: bool) {
+        let now = Instant::now();
+        let due = self.reported.is_none_or(|at| now.saturating_duration_since(at) >= REPORT_INTERVAL);
+        if (due || last)
+            && let Some((n, why)) = self.removed.take()
+        {
+            self.reported = Some(now);
+            warn!("{why}");
+            let body = Body::Lost { from: 0, to: 0, n, class: Class::Telemetry, why };
+            self.append(Draft { stamp: self.setup.clock.now(), body, replay: false });
+        }
+    }
+
+    fn complain(&mut self, why: &str) {
+        let now = Instant::now();
+        if self.complained.is_none_or(|at| now.saturating_duration_since(at) >= COMPLAIN_INTERVAL) {
+            warn!("evidence in {}: {why}", self.setup.folder.display());
+            self.complained = Some(now);
+        }
+    }
+
+    fn show(&self) {
+        self.status.files.store(self.shelf.items().count() as u64, Relaxed);
+        self.status.bytes.store(self.shelf.bytes(), Relaxed);
+    }
+}
+
+/// SHA-256 in lower-case hexadecimal.
+pub fn checksum(bytes: &[u8]) -> String {
+    to_hex(&Sha256::digest(bytes))
+}
+
+fn free(folder: &Path) -> Option<u64> {
+    rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+}
