@@ -11,6 +11,7 @@ use tracing::warn;
 use super::link::Link;
 use super::settings::{LinkSettings, UplinkError};
 use super::status::{UplinkFigures, UplinkStatus};
+use super::stills::StillFeed;
 use crate::clock::Beat;
 use crate::journal::JournalHandle;
 
@@ -32,6 +33,8 @@ pub struct UplinkSetup {
     pub announce: bool,
     /// The unit's condition.
     pub health: Option<HealthFeed>,
+    /// Small stills, if there are any.
+    pub stills: Option<StillFeed>,
     /// For the watchdog.
     pub beat: Beat,
 }

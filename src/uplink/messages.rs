@@ -8,12 +8,40 @@ use crate::event::{LogId, WIRE_VERSION};
 /// The topics of one unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Topics {
+    prefix: String,
     base: String,
 }
 
 impl Topics {
     pub fn new(prefix: &str, unit: &str) -> Topics {
-        Topics { base: format!("{prefix}/{unit}") }
+        Topics { prefix: prefix.to_owned(), base: format!("{prefix}/{unit}") }
+    }
+
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// `<prefix>/<unit>`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub fn commands(&self) -> String {
+        format!("{}/cmd", self.base)
+    }
+
+    pub fn reply(&self, id: &str) -> String {
+        format!("{}/reply/{id}", self.base)
+    }
+
+    /// Of the file that answers command `id`, what begins at `offset`.
+    pub fn part(&self, id: &str, offset: u64) -> String {
+        format!("{}/part/{id}/{offset}", self.base)
+    }
+
+    /// All parts of the answer to command `id`.
+    pub fn parts(&self, id: &str) -> String {
+        format!("{}/part/{id}/+", self.base)
     }
 
     pub fn status(&self) -> String {
@@ -22,6 +50,10 @@ impl Topics {
 
     pub fn health(&self) -> String {
         format!("{}/health", self.base)
+    }
+
+    pub fn still(&self, id: &str) -> String {
+        format!("{}/still/{id}", self.base)
     }
 
     pub fn event(&self, kind: &str) -> String {
@@ -35,6 +67,7 @@ impl Topics {
 pub(super) enum Presence {
     Online,
     Offline,
+    Asleep,
 }
 
 /// The retained birth, goodbye and last will.
@@ -70,9 +103,12 @@ impl Status<'_> {
 /// Bytes of an MQTT 5 PUBLISH packet at QoS 1 without properties (MQTT 5.0,
 /// section 3.3): fixed header with up to four bytes of length, topic with its
 /// two bytes of length, packet id, an empty property length, payload.
-pub(super) fn publish_packet_size(topic: &str, payload: &str) -> u64 {
-    (1 + 4 + 2 + topic.len() + 2 + 1 + payload.len()) as u64
+pub(super) fn publish_packet_size(topic: &str, payload_bytes: usize) -> u64 {
+    (1 + 4 + 2 + topic.len() + 2 + 1 + payload_bytes) as u64
 }
+
+/// Bytes of the property "message expiry interval" (MQTT 5.0, section 3.3.2.3.3).
+pub(super) const MESSAGE_EXPIRY_BYTES: u64 = 5;
 
 #[cfg(test)]
 mod tests {

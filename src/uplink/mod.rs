@@ -4,24 +4,54 @@
 //! sent when the broker has forgotten the session, and it tells nobody. So
 //! nothing counts as delivered but an event's own PUBACK, and the join of event
 //! and packet id is kept in `window.rs`. The link takes events
-//! from the journal through a read connection of its own, a window's worth at a
-//! time, and is woken by commits, never by a timer.
+//! from the journal through a read connection of its own, the most urgent first
+//! (`lanes.rs`) and the backlog at a limited rate (`pace.rs`), and is woken by
+//! commits, never by a timer. `connect.rs` says when the unit is connected at all.
 //!
 //! Everything runs on one thread with a runtime of its own, so that no trouble
 //! of the network ever reaches the pipeline: an absent broker costs a
 //! connection attempt every half a minute.
 
+mod alerts;
+mod announce;
+mod ask;
+mod assembly;
+mod awake;
+mod budget;
+mod commands;
+mod commits;
+mod connect;
+mod fetch;
 mod handle;
+mod home_assistant;
+mod hook;
+mod incoming;
+mod lanes;
 mod link;
+mod listener;
+mod liveness;
 mod messages;
+mod outgoing;
+mod pace;
 mod probe;
+mod resend;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod status;
+mod stills;
+mod streams;
 mod tls;
 mod window;
 mod words;
 
+pub use ask::{AskError, Question, Standing, ask};
+pub use connect::ConnectPolicy;
+pub use fetch::{Errand, Recipient, Request, fetch};
 pub use handle::{HealthFeed, Uplink, UplinkHandle, UplinkSetup};
+pub use home_assistant::Discovery;
+pub use listener::{Listener, listen};
 pub use probe::{ProbeReport, probe};
 pub use settings::{LinkSettings, UplinkError};
 pub use status::{UplinkFigures, UplinkStatus};
+pub use stills::StillFeed;

@@ -1,5 +1,6 @@
 //! From the configuration to what the client library wants.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +10,23 @@ use rumqttc::v5::mqttbytes::v5::ConnectProperties;
 use rumqttc::{TlsConfiguration, Transport};
 use rustls::ClientConfig;
 
+use super::alerts;
+use super::announce::Wanted;
+use super::connect::ConnectPolicy;
 use super::messages::Topics;
 use super::tls;
-use crate::config::{BrokerUrl, UnitConfig, UplinkConfig};
+use crate::clock::SystemClock;
+use crate::config::{BrokerUrl, CameraConfig, Config, Connect, EventFormat, OperatorKey, UnitConfig, UplinkConfig};
+use crate::control::Orders;
 
 /// How long a broker keeps the session of a unit that is away. Longer gains
 /// nothing: the journal sends again what was not acknowledged.
 const SESSION_EXPIRY_S: u32 = 6 * 3600;
 
-/// For name resolution, TCP, TLS and CONNACK together.
-const CONNECT_TIMEOUT_S: u64 = 10;
+/// For name resolution, TCP, TLS and CONNACK together. With two seconds of latency
+/// each way TCP, TLS 1.2 and MQTT take sixteen, and a certificate chain over
+/// 2 kB/s some more.
+const CONNECT_TIMEOUT_S: u64 = 40;
 
 /// MQTT 5.0, section 2.1.4: the largest packet there can be.
 const LARGEST_PACKET: u32 = 268_435_460;
@@ -72,9 +80,25 @@ pub struct LinkSettings {
     pub(super) topics: Topics,
     pub(super) window: u16,
     pub(super) max_packet: u32,
+    pub(super) backlog_rate: u32,
+    pub(super) format: EventFormat,
+    pub(super) connect: ConnectPolicy,
+    /// Camera and tripwire of crossings that bring the link up.
+    pub(super) alert_wires: HashSet<(String, String)>,
+    pub(super) link_up: Option<Vec<String>>,
+    pub(super) link_down: Option<Vec<String>>,
+    pub(super) link_timeout: Duration,
+    pub(super) daily_bytes: Option<u64>,
+    /// Whose signatures count.
+    pub(super) operators: Vec<OperatorKey>,
+    /// Where signed commands go; without it there are none.
+    pub(super) orders: Option<Orders>,
+    /// What Home Assistant is told.
+    pub(super) home_assistant: Wanted,
     login: Option<(String, String)>,
     tls: Option<Arc<ClientConfig>>,
-    keep_alive: Duration,
+    pub(super) clock: SystemClock,
+    pub(super) keep_alive: Duration,
 }
 
 impl LinkSettings {
@@ -84,6 +108,19 @@ impl LinkSettings {
     /// When no broker is set, its address is no address, or a file cannot be
     /// read or holds something else.
     pub fn load(unit: &UnitConfig, uplink: &UplinkConfig) -> Result<LinkSettings, UplinkError> {
+        LinkSettings::load_with(unit, uplink, &SystemClock::new())
+    }
+
+    /// The same for a unit whose clock may know better than the kernel's:
+    /// certificates are judged by it.
+    ///
+    /// # Errors
+    /// As [`LinkSettings::load`].
+    pub fn load_with(
+        unit: &UnitConfig,
+        uplink: &UplinkConfig,
+        clock: &SystemClock,
+    ) -> Result<LinkSettings, UplinkError> {
         let address: BrokerUrl =
             uplink.broker.as_deref().ok_or(UplinkError::NoBroker)?.parse().map_err(UplinkError::Address)?;
         let login = match (&uplink.username, &uplink.password_file) {
@@ -98,10 +135,22 @@ impl LinkSettings {
             topics: Topics::new(&unit.prefix, &unit.id),
             window: uplink.window.clamp(1, 1000),
             max_packet: u32::try_from(uplink.max_packet.0).unwrap_or(u32::MAX).min(LARGEST_PACKET),
+            backlog_rate: uplink.backlog_rate,
+            format: uplink.format,
+            connect: policy(uplink),
+            alert_wires: HashSet::new(),
+            link_up: uplink.link_up.clone(),
+            link_down: uplink.link_down.clone(),
+            link_timeout: uplink.link_timeout.0,
+            daily_bytes: uplink.daily_bytes.map(|size| size.0),
+            operators: uplink.operator_keys.clone(),
+            orders: None,
+            home_assistant: Wanted::default(),
             login,
-            tls: if address.tls { Some(tls::client_config(uplink)?) } else { None },
+            tls: if address.tls { Some(tls::client_config(uplink, clock.clone())?) } else { None },
             // What the library and most brokers accept.
             keep_alive: uplink.keep_alive.0.clamp(Duration::from_secs(5), Duration::from_secs(65_535)),
+            clock: clock.clone(),
             address,
         })
     }
@@ -115,6 +164,34 @@ impl LinkSettings {
     #[must_use]
     pub fn with_client_id_suffix(mut self, suffix: &str) -> LinkSettings {
         self.client_id = format!("{}-{suffix}", self.client_id);
+        self
+    }
+
+    /// The tripwires of `cameras` that are marked as alerts.
+    #[must_use]
+    pub fn with_alerts_of(mut self, cameras: &[CameraConfig]) -> LinkSettings {
+        self.alert_wires = alerts::marked(cameras);
+        self
+    }
+
+    /// Signed commands go there when they are found good.
+    #[must_use]
+    pub fn with_orders(mut self, orders: Orders) -> LinkSettings {
+        self.orders = Some(orders);
+        self
+    }
+
+    /// Home Assistant is told of the unit of `config`, if that is wanted there.
+    #[must_use]
+    pub fn with_home_assistant(mut self, config: &Config) -> LinkSettings {
+        self.home_assistant = Wanted::of(config);
+        self
+    }
+
+    /// Whatever the configuration says about when to be connected.
+    #[must_use]
+    pub fn always_connected(mut self) -> LinkSettings {
+        self.connect = ConnectPolicy::Always;
         self
     }
 
@@ -145,6 +222,19 @@ impl LinkSettings {
             options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))));
         }
         options
+    }
+}
+
+fn policy(uplink: &UplinkConfig) -> ConnectPolicy {
+    let stay = uplink.stay.0;
+    match uplink.connect {
+        Connect::Always => ConnectPolicy::Always,
+        Connect::OnEvent => ConnectPolicy::OnEvent { stay },
+        Connect::Schedule => ConnectPolicy::Schedule {
+            windows: uplink.connect_windows.clone().unwrap_or_default(),
+            every: uplink.connect_every.map(|every| every.0),
+            stay,
+        },
     }
 }
 

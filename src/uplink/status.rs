@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use crate::domain::{Latencies, Percentiles};
+
 /// Counters since the start; the link alone changes them.
 #[derive(Debug, Default)]
 pub struct UplinkStatus {
@@ -15,6 +17,15 @@ pub struct UplinkStatus {
     pub(super) resent: AtomicU64,
     pub(super) connections: AtomicU64,
     pub(super) failures: AtomicU64,
+    pub(super) sent_bytes: AtomicU64,
+    pub(super) today_bytes: AtomicU64,
+    pub(super) commands: AtomicU64,
+    pub(super) commands_refused: AtomicU64,
+    pub(super) copies: AtomicU64,
+    pub(super) stills: AtomicU64,
+    pub(super) stills_set_aside: AtomicU64,
+    /// From the commit of an event, the broker being there, to its answer.
+    pub(super) acknowledged: Latencies,
     last_error: Mutex<Option<String>>,
 }
 
@@ -39,6 +50,20 @@ pub struct UplinkFigures {
     pub connections: u64,
     /// Connections lost or not made.
     pub failures: u64,
+    /// Bytes of the messages sent.
+    pub sent_bytes: u64,
+    /// Those of today.
+    pub today_bytes: u64,
+    /// Commands that came.
+    pub commands: u64,
+    /// Commands that were not understood.
+    pub commands_refused: u64,
+    /// Events published again because somebody asked for them.
+    pub copies: u64,
+    /// Stills acknowledged by the broker.
+    pub stills: u64,
+    /// Stills too large for this broker.
+    pub stills_set_aside: u64,
     /// What keeps the link from working at present.
     pub error: Option<String>,
 }
@@ -56,8 +81,20 @@ impl UplinkStatus {
             resent: self.resent.load(Relaxed),
             connections: self.connections.load(Relaxed),
             failures: self.failures.load(Relaxed),
+            sent_bytes: self.sent_bytes.load(Relaxed),
+            today_bytes: self.today_bytes.load(Relaxed),
+            commands: self.commands.load(Relaxed),
+            commands_refused: self.commands_refused.load(Relaxed),
+            copies: self.copies.load(Relaxed),
+            stills: self.stills.load(Relaxed),
+            stills_set_aside: self.stills_set_aside.load(Relaxed),
             error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+
+    /// How long the broker took since the last call; see [`Latencies::take`].
+    pub fn acknowledged(&self) -> Option<Percentiles> {
+        self.acknowledged.take()
     }
 
     /// Sets or clears the present trouble; returns whether that is news.

@@ -1,23 +1,42 @@
-//! TLS: whom to trust, and who we are.
+//! TLS: whom to trust, who we are, and what time it is.
+//!
+//! Certificates are judged by the unit's own estimate of the time, or, while it
+//! has none, by the latest of the kernel's clock, the last time known to the
+//! journal and the day the program was made: a unit that wakes in 1970 still
+//! connects.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::settings::UplinkError;
+use crate::clock::SystemClock;
 use crate::config::UplinkConfig;
 
+/// The unit's clock, for rustls.
+#[derive(Debug)]
+struct CertificateTime(SystemClock);
+
+impl TimeProvider for CertificateTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let ms = u64::try_from(self.0.utc_for_certificates().0).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(ms)))
+    }
+}
+
 /// The client's side of TLS, always verifying the broker.
-pub(super) fn client_config(config: &UplinkConfig) -> Result<Arc<ClientConfig>, UplinkError> {
+pub(super) fn client_config(config: &UplinkConfig, clock: SystemClock) -> Result<Arc<ClientConfig>, UplinkError> {
     let roots = match &config.ca_file {
         Some(file) => roots_from(file)?,
         None => system_roots()?,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(CertificateTime(clock)))
         .with_safe_default_protocol_versions()
         .map_err(|e| UplinkError::Tls(e.to_string()))?
         .with_root_certificates(roots);

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason};
+use rumqttc::v5::mqttbytes;
+use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode, PubAckReason};
 use rumqttc::v5::{ConnectionError, StateError, TlsError};
 use rustls::CertificateError;
 
@@ -25,10 +26,16 @@ fn state(e: &StateError) -> String {
         StateError::Io(e) => io_error(e),
         StateError::ConnectionAborted => "closed the connection".to_owned(),
         StateError::AwaitPingResp => "does not answer pings any more".to_owned(),
+        StateError::ServerDisconnect { reason_code: DisconnectReasonCode::SessionTakenOver, .. } => {
+            "ended the connection: somebody else logged in with this unit's name (unit.id)".to_owned()
+        }
         StateError::ServerDisconnect { reason_code, reason_string } => {
             let more = reason_string.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
             format!("ended the connection ({reason_code:?}{more})")
         }
+        StateError::Unsolicited(_) => "acknowledges what it was not sent".to_owned(),
+        // What the codec could not write.
+        StateError::Deserialization(mqttbytes::Error::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe => io_error(e),
         StateError::Deserialization(e) => format!("answers, but not as an MQTT 5 broker does ({e})"),
         other => other.to_string(),
     }
@@ -45,6 +52,7 @@ fn refusal(code: ConnectReturnCode) -> String {
         C::RefusedProtocolVersion | C::UnsupportedProtocolVersion => "does not speak MQTT 5".into(),
         C::Banned => "has banned this unit".into(),
         C::ServerUnavailable | C::ServiceUnavailable | C::ServerBusy => "is too busy at present".into(),
+        C::QuotaExceeded => "refuses the connection: its quota is used up".into(),
         other => format!("refuses the connection ({other:?})"),
     }
 }
@@ -55,7 +63,7 @@ fn io_error(e: &io::Error) -> String {
     }
     match e.kind() {
         io::ErrorKind::ConnectionRefused => "nobody listens there (connection refused)".to_owned(),
-        io::ErrorKind::ConnectionReset => "closed the connection".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "closed the connection".to_owned(),
         io::ErrorKind::UnexpectedEof => "closed the connection unexpectedly (does it expect TLS?)".to_owned(),
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "cannot be reached".to_owned(),
         _ => {

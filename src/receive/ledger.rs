@@ -1,0 +1,332 @@
+//! What was received, what is missing, and when to ask for it: a pure state
+//! machine. Time is passed in.
+//!
+//! A number that is missing at or below a unit's `low` is a gap: the unit is done
+//! with it. One above is merely late. Gaps are asked for after a moment
+//! ([`GRACE`]), then again with growing pauses, and given up after
+//! [`TRIES`] requests that brought nothing. An answer, or the unit's connecting
+//! anew, begins that from the beginning.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// From the first sight of a gap to the first request: what is on its way may
+/// still come.
+pub const GRACE: Duration = Duration::from_secs(3);
+
+/// Pause after the first request, doubled after each that brings nothing.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Requests that bring nothing before the missing numbers are given up.
+const TRIES: u32 = 8;
+
+/// Numbers asked for at once.
+const SPAN: u64 = 5_000;
+
+/// Journals remembered; beyond it, events of further ones are not told apart
+/// from repeated ones, so all are taken as new.
+const LOGS: usize = 100_000;
+
+/// Disjoint, not adjacent ranges of numbers, by their first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Ranges(BTreeMap<u64, u64>);
+
+impl Ranges {
+    fn contains(&self, n: u64) -> bool {
+        self.0.range(..=n).next_back().is_some_and(|(_, &last)| last >= n)
+    }
+
+    fn add(&mut self, mut first: u64, mut last: u64) {
+        // One that begins before and reaches into it or touches it, and all
+        // that begin within.
+        if let Some((&f, &l)) = self.0.range(..first).next_back()
+            && l.saturating_add(1) >= first
+        {
+            first = f;
+            last = last.max(l);
+        }
+        let within: Vec<u64> = self.0.range(first..=last.saturating_add(1)).map(|(&f, _)| f).collect();
+        for f in within {
+            last = last.max(self.0.remove(&f).unwrap_or(last));
+        }
+        self.0.insert(first, last);
+    }
+
+    /// The ranges of `from..=to` that are not in it.
+    fn missing(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
+        let mut gaps = Vec::new();
+        let mut next = from;
+        if let Some((_, &last)) = self.0.range(..=from).next_back() {
+            next = next.max(last.saturating_add(1));
+        }
+        for (&first, &last) in self.0.range(from.saturating_add(1)..) {
+            if next > to || first > to {
+                break;
+            }
+            if first > next {
+                gaps.push((next, first - 1));
+            }
+            next = next.max(last.saturating_add(1));
+        }
+        if next <= to {
+            gaps.push((next, to));
+        }
+        gaps
+    }
+}
+
+/// One journal of one unit.
+#[derive(Debug, Default)]
+struct Log {
+    /// Received, declared lost, or given up.
+    have: Ranges,
+    /// What is below is of no interest: it was before this receiver's time.
+    begin: u64,
+    low: u64,
+    /// When to ask next; `None` while nothing is missing.
+    due: Option<Duration>,
+    /// Requests since something missing came.
+    tries: u32,
+}
+
+/// A range of missing numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The unit's id.
+    pub unit: String,
+    /// The journal's id.
+    pub log: String,
+    /// The first missing number.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
+}
+
+/// What to do about a gap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advice {
+    /// Ask the unit to send it again.
+    Ask(Gap),
+    /// It did not come and will not.
+    GiveUp(Gap),
+}
+
+/// Everything that was received.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    logs: BTreeMap<(String, String), Log>,
+    /// The journal that each unit writes at present.
+    current: BTreeMap<String, String>,
+    /// Whether what was before this receiver's time is wanted too.
+    history: bool,
+}
+
+impl Ledger {
+    /// Empty; with `history`, everything from number 1 is wanted.
+    pub fn new(history: bool) -> Ledger {
+        Ledger { history, ..Ledger::default() }
+    }
+
+    fn log(&mut self, unit: &str, log: &str, begin: u64) -> Option<&mut Log> {
+        let key = (unit.to_owned(), log.to_owned());
+        if !self.logs.contains_key(&key) && self.logs.len() >= LOGS {
+            return None;
+        }
+        let begin = if self.history { 1 } else { begin };
+        Some(self.logs.entry(key).or_insert_with(|| Log { begin, ..Log::default() }))
+    }
+
+    /// An event came; whether it is new.
+    pub fn event(&mut self, unit: &str, log: &str, seq: u64) -> bool {
+        let Some(log) = self.log(unit, log, seq) else { return true };
+        if log.have.contains(seq) {
+            return false;
+        }
+        log.have.add(seq, seq);
+        log.begin = log.begin.min(seq);
+        if seq <= log.low {
+            // What was asked for comes; the rest is asked for when it ceases.
+            (log.due, log.tries) = (None, 0);
+        }
+        true
+    }
+
+    /// The unit says that it will not send some of `from..=to`.
+    pub fn lost(&mut self, unit: &str, log: &str, from: u64, to: u64) {
+        if from > to {
+            return;
+        }
+        if let Some(log) = self.log(unit, log, from) {
+            log.have.add(from, to);
+        }
+    }
+
+    /// The unit says that it is done with everything up to `low` of its present
+    /// journal.
+    pub fn status(&mut self, unit: &str, log: &str, low: u64) {
+        self.current.insert(unit.to_owned(), log.to_owned());
+        if let Some(log) = self.log(unit, log, low.saturating_add(1)) {
+            log.low = log.low.max(low);
+        }
+    }
+
+    /// The unit has connected: what it was asked before may have been lost on the
+    /// way, so it is soon asked again.
+    pub fn online(&mut self, unit: &str) {
+        let Some(name) = self.current.get(unit) else { return };
+        if let Some(log) = self.logs.get_mut(&(unit.to_owned(), name.clone())) {
+            (log.due, log.tries) = (None, 0);
+        }
+    }
+
+    /// All gaps.
+    pub fn gaps(&self) -> Vec<Gap> {
+        let all = self.logs.iter().flat_map(|((unit, name), log)| {
+            let missing = log.have.missing(log.begin, log.low).into_iter();
+            missing.map(move |(from, to)| Gap { unit: unit.clone(), log: name.clone(), from, to })
+        });
+        all.collect()
+    }
+
+    /// What to do at `now`. A unit can only be asked about its present journal.
+    pub fn advise(&mut self, now: Duration) -> Vec<Advice> {
+        let mut advice = Vec::new();
+        for (unit, name) in &self.current {
+            let Some(log) = self.logs.get_mut(&(unit.clone(), name.clone())) else { continue };
+            let missing = log.have.missing(log.begin, log.low);
+            let Some(&(from, end)) = missing.first() else {
+                (log.due, log.tries) = (None, 0);
+                continue;
+            };
+            if now < *log.due.get_or_insert(now + GRACE) {
+                continue;
+            }
+            // Small gaps close together are asked for together; what is there
+            // already comes twice and is dropped.
+            let to = missing.iter().map(|gap| gap.1).take_while(|to| *to < from.saturating_add(SPAN)).last();
+            let to = to.unwrap_or(end.min(from.saturating_add(SPAN - 1)));
+            let gap = |from, to| Gap { unit: unit.clone(), log: name.clone(), from, to };
+            if log.tries >= TRIES {
+                for (first, last) in log.have.missing(from, to) {
+                    advice.push(Advice::GiveUp(gap(first, last)));
+                }
+                log.have.add(from, to);
+                (log.due, log.tries) = (None, 0);
+                continue;
+            }
+            log.due = Some(now + PAUSE * 2u32.pow(log.tries));
+            log.tries += 1;
+            advice.push(Advice::Ask(gap(from, to)));
+        }
+        advice
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn asked(ledger: &mut Ledger, seconds: u64) -> Vec<(u64, u64)> {
+        let range = |advice| match advice {
+            Advice::Ask(gap) => Some((gap.from, gap.to)),
+            Advice::GiveUp(_) => None,
+        };
+        ledger.advise(at(seconds)).into_iter().filter_map(range).collect()
+    }
+
+    #[test]
+    fn a_gap_is_asked_for_and_lateness_is_not() {
+        let mut ledger = Ledger::new(false);
+        ledger.status("u", "a", 0);
+        for seq in [1, 2, 5, 9] {
+            assert!(ledger.event("u", "a", seq));
+            assert!(!ledger.event("u", "a", seq));
+        }
+        assert_eq!(ledger.gaps(), []);
+        ledger.status("u", "a", 5);
+        assert_eq!(ledger.gaps(), [Gap { unit: "u".into(), log: "a".into(), from: 3, to: 4 }]);
+        assert_eq!(asked(&mut ledger, 0), []);
+        assert_eq!(asked(&mut ledger, 3), [(3, 4)]);
+        assert_eq!(asked(&mut ledger, 4), []);
+        ledger.event("u", "a", 3);
+        assert_eq!(asked(&mut ledger, 5), [], "it comes");
+        assert_eq!(asked(&mut ledger, 8), [(4, 4)]);
+        ledger.lost("u", "a", 4, 4);
+        assert_eq!((ledger.gaps(), asked(&mut ledger, 60)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_never_comes_is_given_up_in_the_end_and_said_once() {
+        let mut ledger = Ledger::new(true);
+        ledger.event("u", "a", 3);
+        ledger.status("u", "a", 3);
+        let mut given_up = Vec::new();
+        let mut requests = 0;
+        for minute in 0..120 {
+            for advice in ledger.advise(at(60 * minute)) {
+                match advice {
+                    Advice::Ask(_) => requests += 1,
+                    Advice::GiveUp(gap) => given_up.push((gap.from, gap.to)),
+                }
+            }
+        }
+        assert_eq!((requests, given_up), (TRIES, vec![(1, 2)]));
+        assert_eq!(ledger.gaps(), []);
+    }
+
+    #[test]
+    fn a_unit_that_comes_back_is_asked_again_at_once() {
+        let mut ledger = Ledger::new(true);
+        ledger.event("u", "a", 3);
+        ledger.status("u", "a", 3);
+        // Killed again and again before it could answer.
+        let requests = (0..300).filter(|second| !asked(&mut ledger, *second).is_empty()).count();
+        assert!((3..8).contains(&requests), "{requests}");
+        ledger.online("u");
+        ledger.online("nobody");
+        assert_eq!(asked(&mut ledger, 300), []);
+        assert_eq!(asked(&mut ledger, 303), [(1, 2)]);
+    }
+
+    #[test]
+    fn what_was_before_ones_time_is_not_missed_and_other_journals_are_their_own() {
+        let mut ledger = Ledger::new(false);
+        ledger.status("u", "a", 5_000);
+        assert_eq!(ledger.gaps(), []);
+        assert!(ledger.event("u", "b", 7));
+        assert!(ledger.event("other", "b", 7));
+        assert!(ledger.event("u", "a", 7));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_new_twice_and_all_that_is_missing_is_known(
+            seqs in prop::collection::vec(1..80u64, 0..120), lost in prop::collection::vec((1..80u64, 0..5u64), 0..4), low in 0..90u64,
+        ) {
+            let mut ledger = Ledger::new(true);
+            let mut seen = BTreeSet::new();
+            for (from, n) in lost {
+                ledger.lost("u", "a", from, from + n);
+                seen.extend(from..=from + n);
+            }
+            for seq in seqs {
+                prop_assert_eq!(ledger.event("u", "a", seq), seen.insert(seq));
+            }
+            ledger.status("u", "a", low);
+            let gaps: Vec<u64> = ledger.gaps().iter().flat_map(|gap| gap.from..=gap.to).collect();
+            prop_assert_eq!(gaps, (1..=low).filter(|n| !seen.contains(n)).collect::<Vec<_>>());
+            let mut requests = 0;
+            for second in 0..20_000 {
+                requests += asked(&mut ledger, second).len();
+            }
+            prop_assert!(requests <= TRIES as usize);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Reading what units publish. Everything here comes from outside and may be
+//! anything.
+
+use serde::Deserialize;
+
+use super::ledger::Ledger;
+
+/// What names an event, and what a `lost` event says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct EventKey {
+    /// The unit's id.
+    pub unit: String,
+    /// The journal's id.
+    pub log: String,
+    /// Its number.
+    pub seq: u64,
+    /// Its kind.
+    pub kind: String,
+    from: Option<serde_json::Value>,
+    to: Option<serde_json::Value>,
+}
+
+impl EventKey {
+    /// From an event's JSON; `None` if it is none.
+    pub fn read(json: &[u8]) -> Option<EventKey> {
+        serde_json::from_slice(json).ok().filter(|key: &EventKey| key.seq > 0)
+    }
+}
+
+/// Tells `ledger` of an event; whether it is new.
+pub fn note_event(ledger: &mut Ledger, key: &EventKey) -> bool {
+    let new = ledger.event(&key.unit, &key.log, key.seq);
+    let number = |value: &Option<serde_json::Value>| value.as_ref().and_then(serde_json::Value::as_u64);
+    if let ("lost", Some(from), Some(to)) = (key.kind.as_str(), number(&key.from), number(&key.to)) {
+        ledger.lost(&key.unit, &key.log, from.max(1), to);
+    }
+    new
+}
+
+/// What `status` and `health` say about a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Progress {
+    /// The journal's id.
+    pub log: String,
+    /// The unit is done with all up to it.
+    pub low: u64,
+    /// Only in `status`.
+    #[serde(default)]
+    state: Option<String>,
+}
+
+impl Progress {
+    /// The unit has connected, or had when this was retained.
+    pub fn is_online(&self) -> bool {
+        self.state.as_deref() == Some("online")
+    }
+}
+
+/// A published message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// An event of the unit that the topic names.
+    Event(EventKey),
+    /// The state of a unit's journal.
+    Progress {
+        /// The unit's id.
+        unit: String,
+        /// Its journal.
+        progress: Progress,
+    },
+    /// An answer to a command.
+    Reply,
+    /// Nothing of ours, or damaged.
+    Other,
+}
+
+impl Message {
+    /// From a topic below `<prefix>/` (`<unit>/event/<kind>` and so on).
+    pub fn read(topic: &str, payload: &[u8]) -> Message {
+        let Some((unit, rest)) = topic.split_once('/') else { return Message::Other };
+        match rest.split_once('/').map_or(rest, |(first, _)| first) {
+            "event" => match EventKey::read(payload) {
+                // A unit's login may only write below its own name: what says
+                // otherwise is forged.
+                Some(key) if key.unit == unit => Message::Event(key),
+                _ => Message::Other,
+            },
+            "status" | "health" => match serde_json::from_slice(payload) {
+                Ok(progress) => Message::Progress { unit: unit.to_owned(), progress },
+                Err(_) => Message::Other,
+            },
+            "reply" => Message::Reply,
+            _ => Message::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_event_belongs_to_the_unit_of_its_topic() {
+        let json = br#"{"v":1,"unit":"gate","log":"abc","seq":7,"kind":"watch","from":"2026-05-01T00:00:00.000Z"}"#;
+        assert!(matches!(Message::read("gate/event/watch", json), Message::Event(key) if key.seq == 7));
+        assert_eq!(Message::read("road/event/watch", json), Message::Other);
+        assert!(matches!(Message::read("gate/status", br#"{"log":"abc","low":5}"#), Message::Progress { .. }));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_published_can_hurt(topic in "\\PC{0,40}", payload in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Message::read(&topic, &payload);
+            let _ = Message::read("u/event/x", &payload);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! How much may be sent in a day. Pure: the time is passed in.
+//!
+//! What was sent is noted now and then, by date, so that a start of the program does
+//! not begin the day anew. Where nobody knows the date nothing is noted: a unit that is
+//! switched on once a day would never have a new day.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::domain::UtcMillis;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A note is due when one part in so many of the limit was sent since the last.
+const NOTES_A_DAY: u64 = 50;
+
+/// What was sent on a day, as it is noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Spent {
+    /// Counted from 1970, UTC.
+    day: i64,
+    bytes: u64,
+}
+
+/// The state of today's budget.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: Option<u64>,
+    spent: u64,
+    started: Instant,
+    day: Option<Day>,
+    /// What an earlier run noted, until it is known whether that was today.
+    earlier: Option<Spent>,
+    noted: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Day {
+    /// Counted from 1970.
+    Utc(i64),
+    /// Counted from the start: nobody knows the date.
+    Running(u64),
+}
+
+impl Budget {
+    /// So many bytes a day; no limit if `None`.
+    pub fn new(limit: Option<u64>, now: Instant) -> Budget {
+        Budget { limit, spent: 0, started: now, day: None, earlier: None, noted: 0 }
+    }
+
+    /// What an earlier run noted; nonsense is none.
+    pub fn remember(&mut self, note: &str) {
+        self.earlier = serde_json::from_str(note).ok();
+    }
+
+    /// What is to be noted now: when much was sent since the last note, or
+    /// anything at the `end`.
+    pub fn note(&mut self, end: bool) -> Option<String> {
+        let (Some(limit), Some(Day::Utc(day))) = (self.limit, self.day) else { return None };
+        let since = self.spent.saturating_sub(self.noted);
+        if since == 0 || !(end || since >= limit / NOTES_A_DAY) {
+            return None;
+        }
+        self.noted = self.spent;
+        serde_json::to_string(&Spent { day, bytes: self.spent }).ok()
+    }
+
+    /// It is `now`, and `utc` if the clock is right. A new day has a new budget,
+    /// but to learn the date is not a new day.
+    pub fn time(&mut self, utc: Option<UtcMillis>, now: Instant) {
+        let running = now.saturating_duration_since(self.started).as_secs() / DAY.as_secs();
+        let day = utc.map_or(Day::Running(running), |t| Day::Utc(t.0.div_euclid(DAY.as_millis() as i64)));
+        let new_day = match (self.day, day) {
+            (Some(Day::Utc(before)), Day::Utc(today)) => before != today,
+            (Some(Day::Running(before)), Day::Running(today)) => before != today,
+            _ => false,
+        };
+        if new_day {
+            (self.spent, self.noted) = (0, 0);
+        }
+        if let Day::Utc(today) = day
+            && let Some(earlier) = self.earlier.take()
+            && earlier.day == today
+        {
+            self.spent = self.spent.saturating_add(earlier.bytes);
+        }
+        self.day = Some(day);
+    }
+
+    /// Whether there is a limit at all.
+    pub fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// Whether anything but alerts may be sent.
+    pub fn is_left(&self) -> bool {
+        self.limit.is_none_or(|limit| self.spent < limit)
+    }
+
+    /// Whether stills may be sent: they leave half of the day's bytes to events.
+    pub fn is_left_for_stills(&self) -> bool {
+        self.limit.is_none_or(|limit| self.spent < limit / 2)
+    }
+
+    /// So many bytes were sent.
+    pub fn spend(&mut self, bytes: u64) {
+        self.spent = self.spent.saturating_add(bytes);
+    }
+
+    /// Bytes sent today.
+    pub fn spent(&self) -> u64 {
+        self.spent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_day_has_its_budget_and_learning_the_date_gives_no_second_one() {
+        let start = Instant::now();
+        let noon = |day: i64| Some(UtcMillis(day * 86_400_000 + 43_200_000));
+        let mut budget = Budget::new(Some(100), start);
+        budget.time(None, start);
+        budget.spend(49);
+        assert!(budget.is_left_for_stills());
+        budget.spend(50);
+        assert!(budget.is_left() && !budget.is_left_for_stills());
+        budget.spend(1);
+        budget.time(noon(20_000), start);
+        assert!(!budget.is_left());
+        budget.time(noon(20_001), start);
+        assert_eq!((budget.is_left(), budget.spent()), (true, 0));
+        budget.spend(100);
+        budget.time(None, start + DAY);
+        assert!(!budget.is_left());
+        budget.time(None, start + DAY * 2);
+        assert!(budget.is_left());
+        assert!(Budget::new(None, start).is_left());
+    }
+
+    #[test]
+    fn a_start_does_not_begin_the_day_anew() {
+        let start = Instant::now();
+        let noon = |day: i64| Some(UtcMillis(day * 86_400_000 + 43_200_000));
+        let mut budget = Budget::new(Some(1000), start);
+        budget.spend(600);
+        assert_eq!(budget.note(true), None, "nobody knows the date");
+        budget.time(noon(10), start);
+        let note = budget.note(false).unwrap_or_default();
+        budget.spend(10);
+        assert_eq!(budget.note(false), None, "not each byte");
+        let last = budget.note(true).unwrap_or_default();
+        assert!(note != last && budget.note(true).is_none());
+
+        let spent = |day| {
+            let mut next = Budget::new(Some(1000), start);
+            next.remember(&last);
+            next.time(None, start);
+            next.spend(1);
+            next.time(day, start);
+            next.time(day, start);
+            next.spent()
+        };
+        assert_eq!((spent(noon(10)), spent(noon(11)), spent(None)), (611, 1, 1));
+        let mut next = Budget::new(Some(1000), start);
+        next.remember("{\"day\":true}");
+        next.time(noon(10), start);
+        assert_eq!(next.spent(), 0);
+    }
+}

@@ -1,0 +1,206 @@
+//! What comes from the broker: connections, packet ids, acknowledgements, and
+//! what the journal is told of them.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::v5::{ConnAck, PubAck, PubAckReason};
+use rumqttc::v5::{AsyncClient, Event, Incoming};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::lanes::Age;
+use super::link::{GOODBYE_TIME, JOURNAL_RETRY, Limits, Link, Phase, SPARE_IDS, Sent};
+use super::liveness::Liveness;
+use super::messages::Presence;
+use super::window::Announced;
+use super::words;
+use crate::domain::jitter;
+use crate::journal::{Delivery, Mark};
+
+impl Link {
+    pub(super) fn connected(&mut self, ack: &ConnAck, client: &AsyncClient) {
+        let properties = ack.properties.as_ref();
+        let broker_packet = properties.and_then(|p| p.max_packet_size).unwrap_or(u32::MAX);
+        let ids = properties.and_then(|p| p.receive_max).unwrap_or(u16::MAX).min(self.settings.inflight_limit());
+        // Packet ids go round at `ids`: at half of it, minus the spare ones, an id is
+        // never needed again before it was acknowledged.
+        let window = usize::from(ids / 2).saturating_sub(SPARE_IDS).max(1).min(usize::from(self.settings.window));
+        self.limits = Limits {
+            window,
+            packet: u64::from(broker_packet.min(self.settings.max_packet)),
+            resumable: usize::from(ids) >= 2 * (window + SPARE_IDS),
+        };
+        if !ack.session_present {
+            self.take_back_window();
+        }
+        let now = Instant::now();
+        // 0 means that the broker does not look.
+        let keep_alive =
+            properties.and_then(|p| p.server_keep_alive).filter(|s| *s > 0).map(|s| Duration::from_secs(s.into()));
+        self.liveness = Liveness::new(keep_alive.unwrap_or(self.settings.keep_alive), now);
+        self.good = false;
+        self.lanes.restart(self.recent.boundary());
+        self.pace.connected(window, now);
+        self.up = true;
+        self.held_until = None;
+        self.status.connected.store(true, Relaxed);
+        self.status.connections.fetch_add(1, Relaxed);
+        self.status.trouble(None);
+        info!("connected to {}", self.settings.address);
+        if self.announce {
+            self.publish_presence(client, Presence::Online, Sent::Birth);
+        }
+        self.subscribe_commands(client);
+        self.connect_home_assistant(!ack.session_present, client);
+        self.health_due = self.health.as_ref().map(|_| now);
+    }
+
+    /// Takes in one packet; `false` if the join of events and packet ids is
+    /// broken and a new client has to be made.
+    pub(super) fn packet(&mut self, event: Event, client: &AsyncClient) -> bool {
+        if matches!(event, Event::Incoming(_)) {
+            self.liveness.heard(Instant::now());
+        }
+        match event {
+            // QoS 0 has no packet id.
+            Event::Outgoing(Outgoing::Publish(0)) => {}
+            Event::Outgoing(Outgoing::Publish(id)) => match self.window.announced(id) {
+                Announced::First => {}
+                Announced::Repeated => {
+                    self.status.resent.fetch_add(1, Relaxed);
+                }
+                Announced::Unknown => {
+                    debug!("packet id {id} was announced for nothing that was handed over");
+                    return false;
+                }
+            },
+            Event::Incoming(Incoming::PubAck(ack)) => self.acknowledged(&ack, client),
+            Event::Incoming(Incoming::Publish(publish)) if !self.is_home_assistant(&publish) => {
+                self.command(&publish, client);
+            }
+            Event::Outgoing(Outgoing::Disconnect) => {
+                if let Phase::Leaving(until) = &mut self.phase {
+                    *until = Instant::now();
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn acknowledged(&mut self, ack: &PubAck, client: &AsyncClient) {
+        let sent = self.window.answered(ack.pkid);
+        self.liveness.answered(Instant::now());
+        self.good = true;
+        self.status.in_flight.store(self.window.len() as u64, Relaxed);
+        match (sent, ack.reason) {
+            (Some(Sent::Event { seq, age, at }), reason) => self.event_answered(seq, age, at, reason),
+            (Some(Sent::Birth), PubAckReason::Success | PubAckReason::NoMatchingSubscribers) => {}
+            (Some(Sent::Birth), reason) => self.trouble(format!("refuses the status message ({reason:?})")),
+            (Some(Sent::Goodbye), _) => self.leave(client),
+            (Some(Sent::Copy(_)), _) => self.commands.resent(),
+            (Some(Sent::Part), reason) => self.commands.streams.answered(reason == PubAckReason::Success),
+            (Some(Sent::Reply), _) => {}
+            (Some(Sent::HomeAssistant(word)), reason) => self.home_assistant_answered(word, reason),
+            (Some(Sent::Still(still)), reason) => self.still_answered(still, reason),
+            (None, _) => debug!("acknowledgement of an unknown packet {}", ack.pkid),
+        }
+    }
+
+    fn event_answered(&mut self, seq: u64, age: Age, at: Instant, reason: PubAckReason) {
+        let now = Instant::now();
+        if age == Age::Backlog {
+            self.pace.answered(at, self.limits.window, now);
+        }
+        if let Some(took) = self.commits.age(seq, now) {
+            self.status.acknowledged.record(took);
+        }
+        match reason {
+            PubAckReason::Success => {
+                self.status.delivered.fetch_add(1, Relaxed);
+                self.accepted();
+                self.mark(seq, Delivery::Delivered);
+            }
+            PubAckReason::NoMatchingSubscribers => {
+                self.status.unheard.fetch_add(1, Relaxed);
+                self.accepted();
+                self.mark(seq, Delivery::Unheard);
+            }
+            refusal => {
+                self.status.refused.fetch_add(1, Relaxed);
+                self.refusing = true;
+                self.trouble(words::event_refusal(refusal));
+                self.lanes.came_back(seq);
+                if self.held_until.is_none() {
+                    self.held_until = Some(now + self.refusals.next(jitter()));
+                }
+            }
+        }
+    }
+
+    /// The broker takes events.
+    fn accepted(&mut self) {
+        self.refusals.reset();
+        if std::mem::take(&mut self.refusing) {
+            self.status.trouble(None);
+            info!("broker {} takes events again", self.settings.address);
+        }
+    }
+
+    pub(super) fn mark(&mut self, seq: u64, delivery: Delivery) {
+        self.alerts.settled(seq);
+        self.marks.push(Mark { seq, delivery, at: self.settings.clock.read().utc });
+    }
+
+    /// Tells the journal what was acknowledged; if `wait`, waits for the commit
+    /// of this and of all that it was told before.
+    pub(super) fn note_marks(&mut self, wait: bool) {
+        self.mark_again = None;
+        if self.marks.is_empty() && !wait {
+            return;
+        }
+        let marks = std::mem::take(&mut self.marks);
+        self.told.extend(marks.iter().map(|mark| mark.seq));
+        if wait {
+            if !self.journal.mark_and_wait(&self.log, marks, GOODBYE_TIME) {
+                warn!("the journal does not take the last acknowledgements; those events will be sent again");
+            }
+        } else if let Err(marks) = self.journal.try_mark(&self.log, marks) {
+            self.told.truncate(self.told.len() - marks.len());
+            self.marks = marks;
+            self.mark_again = Some(Instant::now() + JOURNAL_RETRY);
+        }
+    }
+
+    /// What the journal has written down need not be remembered here.
+    pub(super) fn forget_written(&mut self) {
+        let written = self.journal.status().marks_written();
+        for _ in self.written..written {
+            let Some(seq) = self.told.pop_front() else { break };
+            self.lanes.settled(seq);
+        }
+        self.written = written;
+    }
+
+    /// What was in flight is forgotten here, and read again from the journal.
+    pub(super) fn take_back_window(&mut self) {
+        let mut resent = 0;
+        for sent in self.window.take_all() {
+            match sent {
+                Sent::Event { seq, .. } => {
+                    self.lanes.came_back(seq);
+                    resent += 1;
+                }
+                Sent::Copy(seq) => self.commands.interrupted(seq),
+                Sent::Still(still) => self.stills.came_back(still),
+                Sent::HomeAssistant(_) => self.home_assistant.came_back(),
+                Sent::Birth | Sent::Goodbye | Sent::Reply | Sent::Part => {}
+            }
+        }
+        self.commands.streams.interrupted();
+        self.status.resent.fetch_add(resent, Relaxed);
+        self.status.in_flight.store(0, Relaxed);
+    }
+}

@@ -1,0 +1,243 @@
+//! What goes to the broker: events, as many as the window takes, and the
+//! unit's own messages.
+
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rumqttc::v5::AsyncClient;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::lanes::{Age, BATCH, Wanted};
+use super::link::{GOODBYE_TIME, JOURNAL_RETRY, Link, Phase, SPARE_IDS, Sent};
+use super::messages::{MESSAGE_EXPIRY_BYTES, Presence, publish_packet_size};
+use crate::config::EventFormat;
+use crate::event::{Class, to_cbor};
+use crate::journal::{Delivery, JournalError, JournalReader, Note, Undelivered};
+
+/// With so many acknowledgements that the journal does not take, no more is sent.
+pub(super) const MARKS_LIMIT: usize = 4096;
+
+/// Where the journal remembers what was sent today.
+const BUDGET_NOTE: &str = "uplink/budget";
+
+/// A health message that is older than so many intervals says nothing: the
+/// broker forgets it.
+const HEALTH_EXPIRY: u32 = 3;
+
+impl Link {
+    /// Hands over events while there are some and the window has room.
+    pub(super) fn fill(&mut self, client: &AsyncClient, now: Instant) {
+        let retry_later = |at: Option<Instant>| at.is_some_and(|at| now < at);
+        if retry_later(self.held_until) || retry_later(self.read_again) || self.marks.len() >= MARKS_LIMIT {
+            return;
+        }
+        if self.held_until.take().is_some() {
+            // What was refused is read again.
+            self.lanes.restart(self.recent.boundary());
+        }
+        self.read_again = None;
+        if self.budget.is_limited() {
+            self.budget.time(self.utc(), now);
+        }
+        while self.window.len() < self.limits.window {
+            let Some((row, age)) = self.next_event(now) else { break };
+            let topic = self.settings.topics.event(&row.kind);
+            let payload = self.payload(row.seq, &row.json);
+            let size = publish_packet_size(&topic, payload.len());
+            if size > self.limits.packet {
+                let (seq, limit) = (row.seq, self.limits.packet);
+                warn!("event {seq} ({size} bytes) is too large for the broker ({limit})");
+                self.set_aside(seq);
+                continue;
+            }
+            if !is_json(&row.json) {
+                warn!("event {} was damaged on the disk", row.seq);
+                self.set_aside(row.seq);
+                continue;
+            }
+            if client.try_publish(topic, QoS::AtLeastOnce, false, payload).is_err() {
+                // The channel is larger than the window, so this cannot be.
+                self.lanes.came_back(row.seq);
+                self.held_until = Some(now + JOURNAL_RETRY);
+                break;
+            }
+            if age == Age::Backlog {
+                self.pace.sent();
+            }
+            self.handed_over(Sent::Event { seq: row.seq, age, at: now }, size);
+        }
+        self.status.in_flight.store(self.window.len() as u64, Relaxed);
+    }
+
+    /// The event as it goes over the wire.
+    pub(super) fn payload(&self, seq: u64, text: &str) -> Vec<u8> {
+        let json = || text.as_bytes().to_vec();
+        match self.settings.format {
+            EventFormat::Json => json(),
+            // What is stored was written by `Event::to_json`, so this succeeds; a
+            // receiver tells the two apart by the first byte.
+            EventFormat::Cbor => to_cbor(text).unwrap_or_else(|e| {
+                warn!("event {seq} goes as JSON: {e}");
+                json()
+            }),
+        }
+    }
+
+    fn next_event(&mut self, now: Instant) -> Option<(Undelivered, Age)> {
+        let last = self.journal.status().last_seq();
+        let backlog = self.pace.allows(self.limits.window, now);
+        let affordable = self.budget.is_left();
+        let (reader, path) = (&mut self.reader, self.journal.path());
+        let next = self.lanes.next(
+            last,
+            |age, class| (age == Age::Live || backlog) && (class == Class::Alert || affordable),
+            |wanted| read_rows(reader, path, wanted),
+        );
+        next.unwrap_or_else(|e| {
+            self.unreadable(&e, now);
+            None
+        })
+    }
+
+    /// Whether an alert waits that brings the link up.
+    pub(super) fn alert_waits(&mut self, now: Instant) -> bool {
+        if self.read_again.is_some_and(|at| now < at) {
+            return false;
+        }
+        let last = self.journal.status().last_seq();
+        let (reader, path) = (&mut self.reader, self.journal.path());
+        self.alerts.look(last, |wanted| read_rows(reader, path, wanted)).unwrap_or_else(|e| {
+            self.unreadable(&e, now);
+            false
+        })
+    }
+
+    fn unreadable(&mut self, e: &JournalError, now: Instant) {
+        self.reader = None;
+        self.journal.suspect(e);
+        self.read_again = Some(now + JOURNAL_RETRY);
+        self.trouble(format!("cannot read what to send: {e}"));
+    }
+
+    /// A message of so many bytes that the broker has to acknowledge was given to
+    /// the library.
+    pub(super) fn handed_over(&mut self, sent: Sent, bytes: u64) {
+        if self.window.len() == 0 {
+            // Until now there was nothing to acknowledge.
+            self.liveness.answered(Instant::now());
+        }
+        self.window.handed_over(sent);
+        self.spend(bytes);
+    }
+
+    /// Whether there is a packet id for a message that is no event.
+    pub(super) fn has_spare_id(&self) -> bool {
+        // The last one is for the goodbye.
+        self.window.len() < self.limits.window + SPARE_IDS - 1
+    }
+
+    /// So many bytes were handed over.
+    fn spend(&mut self, bytes: u64) {
+        self.budget.spend(bytes);
+        self.note_budget(false);
+        self.status.sent_bytes.fetch_add(bytes, Relaxed);
+        self.status.today_bytes.store(self.budget.spent(), Relaxed);
+    }
+
+    /// Into the journal, when it is time, or at the `end`.
+    pub(super) fn note_budget(&mut self, end: bool) {
+        if let Some(value) = self.budget.note(end) {
+            // When the journal is busy the next one will do.
+            let _ = self.journal.try_note(Note { key: BUDGET_NOTE.to_owned(), value: Some(value) });
+        }
+    }
+
+    /// What an earlier run of today has sent.
+    pub(super) fn remember_budget(&mut self) {
+        if !self.budget.is_limited() {
+            return;
+        }
+        match JournalReader::open(self.journal.path()).and_then(|reader| reader.notes(BUDGET_NOTE)) {
+            Ok(notes) => notes.iter().for_each(|(_, note)| self.budget.remember(note)),
+            Err(e) => warn!("what was sent today so far is not known: {e}"),
+        }
+    }
+
+    /// It stays in the journal, unsent; a `lost` event says so.
+    fn set_aside(&mut self, seq: u64) {
+        self.status.set_aside.fetch_add(1, Relaxed);
+        self.mark(seq, Delivery::SetAside);
+        self.mark_again.get_or_insert_with(Instant::now);
+    }
+
+    pub(super) fn publish_presence(&mut self, client: &AsyncClient, presence: Presence, sent: Sent) {
+        let (topic, text) = (self.settings.topics.status(), self.presence(presence));
+        let size = publish_packet_size(&topic, text.len());
+        if client.try_publish(topic, QoS::AtLeastOnce, true, text).is_ok() {
+            self.handed_over(sent, size);
+        }
+    }
+
+    pub(super) fn publish_health(&mut self, client: &AsyncClient, now: Instant) {
+        let (Some(feed), Some(due)) = (&self.health, self.health_due) else { return };
+        if now < due {
+            return;
+        }
+        if !self.budget.is_left() {
+            self.health_due = Some(now + feed.interval);
+            return;
+        }
+        let (topic, text) = (self.settings.topics.health(), (feed.render)());
+        self.health_due = Some(now + feed.interval);
+        let expiry = u32::try_from((feed.interval * HEALTH_EXPIRY).as_secs()).unwrap_or(u32::MAX).max(60);
+        let size = publish_packet_size(&topic, text.len()) + MESSAGE_EXPIRY_BYTES;
+        if size <= self.limits.packet {
+            let properties = PublishProperties { message_expiry_interval: Some(expiry), ..Default::default() };
+            // QoS 0: a full channel only means that this one is left out.
+            let _ = client.try_publish_with_properties(topic, QoS::AtMostOnce, true, text, properties);
+            self.spend(size);
+        }
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        let events = self.window.len() == 0 && self.lanes.are_empty(self.journal.status().last_seq());
+        events && !self.stills_wait()
+    }
+
+    /// As `presence` says: for good, or until there is a reason to come back.
+    pub(super) fn say_goodbye(&mut self, client: &AsyncClient, presence: Presence, now: Instant) {
+        // So that `low` is the last word.
+        self.note_marks(true);
+        if self.announce {
+            self.phase = Phase::Goodbye(now + GOODBYE_TIME);
+            self.publish_presence(client, presence, Sent::Goodbye);
+        } else {
+            self.leave(client);
+        }
+    }
+
+    pub(super) fn leave(&mut self, client: &AsyncClient) {
+        self.phase = Phase::Leaving(Instant::now() + GOODBYE_TIME);
+        let _ = client.try_disconnect();
+    }
+}
+
+/// Whether a receiver can read it.
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+fn read_rows(
+    reader: &mut Option<JournalReader>,
+    path: &Path,
+    wanted: Wanted,
+) -> Result<Vec<Undelivered>, JournalError> {
+    let reader = match reader {
+        Some(reader) => reader,
+        None => reader.insert(JournalReader::open(path)?),
+    };
+    reader.undelivered(wanted.class, wanted.after, wanted.to, BATCH)
+}
