@@ -1,10 +1,12 @@
 //! Counters that a camera's threads fill and the health message shows.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::domain::Mono;
+use crate::capture::{GateCounts, GateMode, GateStatus};
+use crate::domain::{Latencies, Light, Mono, Percentiles};
 
 /// Shared by a camera's threads; every counter counts from the start of the
 /// program and never goes back.
@@ -22,8 +24,16 @@ pub struct CameraStats {
     pub queue: AtomicU64,
     /// Pictures given up because vision did not keep up.
     pub dropped: AtomicU64,
+    /// Packets that could not be decoded, and pictures that came out damaged.
+    pub damaged: AtomicU64,
     /// Times the source was opened again.
     pub reconnects: AtomicU64,
+    /// From a picture's last packet to the end of the detector's look at it.
+    pub looked: Latencies,
+    /// From the last packet of a picture that brought events to their commit.
+    pub committed: Arc<Latencies>,
+    gate: Mutex<GateFigures>,
+    light: Mutex<Option<Light>>,
     /// Arrival of the last picture, microseconds of CLOCK_BOOTTIME; 0 for none.
     last_frame_us: AtomicU64,
 }
@@ -35,7 +45,21 @@ impl CameraStats {
         self.last_frame_us.store(at.as_micros(), Relaxed);
     }
 
-    /// All of it at `now`.
+    /// The packet gate's condition; `before` is what was counted by the gates
+    /// of earlier connections.
+    pub fn gate(&self, status: &GateStatus, before: &GateCounts) {
+        // Plain values: a panic elsewhere leaves them whole.
+        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let trust = (status.trust * 100.0).round() / 100.0;
+        *gate = GateFigures { mode: status.mode, why: status.why, trust, counts: status.counts.plus(before) };
+    }
+
+    /// A picture was taken by this light.
+    pub fn light(&self, light: Light) {
+        *self.light.lock().unwrap_or_else(PoisonError::into_inner) = Some(light);
+    }
+
+    /// All of it at `now`. The latencies begin anew.
     pub fn figures(&self, name: &str, now: Mono) -> CameraFigures {
         let last = self.last_frame_us.load(Relaxed);
         let age = now.as_micros().saturating_sub(last) as f64 / 1e6;
@@ -48,7 +72,12 @@ impl CameraStats {
             age_s: (last != 0).then_some((age * 10.0).round() / 10.0),
             queue: self.queue.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
+            damaged: self.damaged.load(Relaxed),
             reconnects: self.reconnects.load(Relaxed),
+            look: self.looked.take(),
+            commit: self.committed.take(),
+            light: *self.light.lock().unwrap_or_else(PoisonError::into_inner),
+            gate: self.gate.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }
@@ -73,6 +102,34 @@ pub struct CameraFigures {
     pub queue: u64,
     /// Pictures given up.
     pub dropped: u64,
+    /// Packets that could not be decoded, and pictures that came out damaged.
+    pub damaged: u64,
     /// Times the source was opened again.
     pub reconnects: u64,
+    /// From a picture's last packet to the end of the look at it; absent if
+    /// there was none since the last message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look: Option<Percentiles>,
+    /// From the last packet of a picture that brought events to their commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Percentiles>,
+    /// By what light it sees; absent before the first picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub light: Option<Light>,
+    /// The packet gate.
+    pub gate: GateFigures,
+}
+
+/// `gate` of a camera in the health message.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct GateFigures {
+    /// What it does at present.
+    pub mode: GateMode,
+    /// Why, in a few words.
+    pub why: &'static str,
+    /// How far it is trusted, 0..=1.
+    pub trust: f32,
+    /// What it did.
+    #[serde(flatten)]
+    pub counts: GateCounts,
 }

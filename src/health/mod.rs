@@ -9,6 +9,6 @@ mod machine;
 mod report;
 
 pub use crate::clock::{Beat, Heartbeats};
-pub use camera::{CameraFigures, CameraStats};
+pub use camera::{CameraFigures, CameraStats, GateFigures};
 pub use machine::{Machine, Probes};
 pub use report::{ClockHealth, HealthReport, Inputs, JournalHealth, UplinkHealth};

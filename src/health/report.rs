@@ -1,13 +1,16 @@
 //! The health message. `docs/reference/health.md` documents every key; a test
 //! holds the two together.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::camera::CameraFigures;
 use super::machine::Machine;
-use crate::clock::Reading;
-use crate::domain::UtcMillis;
+use crate::clock::ClockFigures;
+use crate::domain::{Percentiles, UtcMillis};
 use crate::event::{TimeSource, WIRE_VERSION};
+use crate::evidence::EvidenceFigures;
 use crate::journal::JournalFigures;
 use crate::uplink::UplinkFigures;
 
@@ -28,6 +31,9 @@ pub struct HealthReport {
     pub seq: u64,
     /// All up to it are delivered or declared lost.
     pub low: u64,
+    /// Seconds for which nothing is watched yet; absent while things are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_s: Option<u64>,
     /// The machine and the process.
     #[serde(flatten)]
     pub machine: Machine,
@@ -35,6 +41,9 @@ pub struct HealthReport {
     pub clock: ClockHealth,
     /// The journal.
     pub journal: JournalHealth,
+    /// Stills.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceHealth>,
     /// The uplink.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uplink: Option<UplinkHealth>,
@@ -50,6 +59,15 @@ pub struct ClockHealth {
     /// ± milliseconds; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tu: Option<u32>,
+    /// Milliseconds by which the system's clock is ahead of the unit's own
+    /// estimate; absent while there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ahead_ms: Option<i64>,
+    /// Seconds since something last vouched for the time; absent if nothing has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<u64>,
+    /// Times that a vouched time turned out to be wrong.
+    pub steps: u64,
 }
 
 /// `journal`
@@ -61,9 +79,36 @@ pub struct JournalHealth {
     pub commits: u64,
     /// Transactions that failed and were repeated.
     pub failed: u64,
+    /// Undelivered events given up to make room.
+    pub lost: u64,
+    /// Damaged journals set aside since the start.
+    pub damaged: u64,
     /// What keeps it from writing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// `evidence`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EvidenceHealth {
+    /// Files kept.
+    pub files: u64,
+    /// Their bytes, in kB.
+    pub kb: u64,
+    /// Files written.
+    pub written: u64,
+    /// Stills and packets that found the queue to the writer full.
+    pub dropped: u64,
+    /// Files that the disk did not take, and stills that could not be encoded.
+    pub failed: u64,
+    /// Files removed to make room.
+    pub removed: u64,
+    /// Small stills that wait to be sent.
+    pub waiting: u64,
+    /// Small stills not sent because too many waited.
+    pub left_out: u64,
+    /// Views that found no room in memory.
+    pub no_room: u64,
 }
 
 /// `uplink`
@@ -85,19 +130,45 @@ pub struct UplinkHealth {
     pub connections: u64,
     /// Connections lost or not made.
     pub failures: u64,
+    /// Bytes of the messages sent.
+    pub sent_bytes: u64,
+    /// Those of today.
+    pub today_bytes: u64,
+    /// Commands that came.
+    pub commands: u64,
+    /// Commands that were refused.
+    pub commands_refused: u64,
+    /// Events published again because somebody asked for them.
+    pub copies: u64,
+    /// Stills acknowledged.
+    pub stills: u64,
+    /// Stills too large for the broker.
+    pub stills_set_aside: u64,
+    /// From an event's commit to the broker's answer; absent if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ack: Option<Percentiles>,
+    /// What keeps events from being taken at present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// What a report is made of.
 #[derive(Debug, Clone)]
 pub struct Inputs {
-    /// Both clocks.
-    pub clock: Reading,
+    /// The clock.
+    pub clock: ClockFigures,
+    /// What is left of a pause.
+    pub paused: Option<Duration>,
     /// The machine.
     pub machine: Machine,
     /// The journal.
     pub journal: JournalFigures,
+    /// Stills; `None` if none are wanted.
+    pub evidence: Option<EvidenceFigures>,
     /// The uplink; `None` without a broker.
     pub uplink: Option<UplinkFigures>,
+    /// How long the broker took to answer for events since the last report.
+    pub acknowledged: Option<Percentiles>,
     /// Each camera.
     pub cameras: Vec<CameraFigures>,
 }
@@ -105,23 +176,44 @@ pub struct Inputs {
 impl HealthReport {
     /// Puts the message together.
     pub fn new(inputs: Inputs) -> HealthReport {
-        let Inputs { clock, machine, journal, uplink, cameras } = inputs;
+        let Inputs { clock, paused, machine, journal, evidence, uplink, acknowledged, cameras } = inputs;
         HealthReport {
             v: WIRE_VERSION,
-            t: clock.utc,
+            t: clock.reading.utc,
             version: env!("CARGO_PKG_VERSION"),
-            boot: format!("{:08x}", clock.boot),
+            boot: format!("{:08x}", clock.reading.boot),
             log: journal.log.0,
             seq: journal.seq,
             low: journal.low,
+            // Rounded up: not over before it is.
+            paused_s: paused.map(|left| left.as_millis().div_ceil(1000) as u64),
             machine,
-            clock: ClockHealth { ts: clock.source, tu: clock.uncertainty_ms },
+            clock: ClockHealth {
+                ts: clock.reading.source,
+                tu: clock.reading.uncertainty_ms,
+                ahead_ms: clock.kernel_ahead_ms,
+                age_s: clock.vouched_s,
+                steps: clock.steps,
+            },
             journal: JournalHealth {
                 queued: journal.queued,
                 commits: journal.commits,
                 failed: journal.failed_commits,
+                lost: journal.lost,
+                damaged: journal.damaged,
                 error: journal.error,
             },
+            evidence: evidence.map(|e| EvidenceHealth {
+                files: e.files,
+                kb: e.bytes / 1000,
+                written: e.written,
+                dropped: e.dropped,
+                failed: e.failed,
+                removed: e.removed,
+                waiting: e.waiting,
+                left_out: e.left_out,
+                no_room: e.no_room,
+            }),
             uplink: uplink.map(|u| UplinkHealth {
                 delivered: u.delivered,
                 unheard: u.unheard,
@@ -131,6 +223,15 @@ impl HealthReport {
                 resent: u.resent,
                 connections: u.connections,
                 failures: u.failures,
+                sent_bytes: u.sent_bytes,
+                today_bytes: u.today_bytes,
+                commands: u.commands,
+                commands_refused: u.commands_refused,
+                copies: u.copies,
+                stills: u.stills,
+                stills_set_aside: u.stills_set_aside,
+                ack: acknowledged,
+                error: u.error,
             }),
             cameras,
         }
@@ -147,6 +248,7 @@ impl HealthReport {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::clock::Reading;
     use crate::domain::Mono;
     use crate::event::LogId;
     use crate::health::CameraStats;
@@ -155,14 +257,23 @@ mod tests {
     fn full() -> HealthReport {
         let stats = CameraStats::default();
         stats.frame_arrived(Mono::from_micros(1_000_000));
+        stats.light(crate::domain::Light::Infrared);
+        stats.looked.record(Duration::from_millis(30));
+        stats.committed.record(Duration::from_millis(40));
         HealthReport::new(Inputs {
-            clock: Reading {
-                mono: Mono::from_micros(3_500_000),
-                utc: UtcMillis(0),
-                source: TimeSource::Ntp,
-                uncertainty_ms: Some(3),
-                boot: 0xbeef,
+            clock: ClockFigures {
+                reading: Reading {
+                    mono: Mono::from_micros(3_500_000),
+                    utc: UtcMillis(0),
+                    source: TimeSource::Ntp,
+                    uncertainty_ms: Some(3),
+                    boot: 0xbeef,
+                },
+                kernel_ahead_ms: Some(-20),
+                vouched_s: Some(5),
+                steps: 0,
             },
+            paused: Some(Duration::from_millis(1_200)),
             machine: Machine {
                 rss_kb: Some(1),
                 load: Some(0.5),
@@ -177,9 +288,13 @@ mod tests {
                 queued: 2,
                 commits: 3,
                 failed_commits: 1,
+                lost: 0,
+                damaged: 0,
                 error: Some("disk full".into()),
             },
-            uplink: Some(UplinkFigures::default()),
+            evidence: Some(EvidenceFigures::default()),
+            uplink: Some(UplinkFigures { error: Some("quota".into()), ..UplinkFigures::default() }),
+            acknowledged: Some(Percentiles { n: 1, p50_ms: 1.0, p95_ms: 1.0, p99_ms: 1.0 }),
             cameras: vec![stats.figures("road", Mono::from_micros(3_500_000))],
         })
     }
@@ -213,12 +328,15 @@ mod tests {
     #[test]
     fn it_is_compact_and_leaves_out_what_is_unknown() {
         let mut report = full();
-        assert!(report.to_json().len() < 800, "{}", report.to_json());
+        assert!(report.to_json().len() < 1200, "{}", report.to_json());
         assert!(report.to_json().contains("\"age_s\":2.5"));
         report.machine = Machine::default();
         report.uplink = None;
+        report.evidence = None;
+        assert!(report.to_json().contains("\"paused_s\":2,"));
+        report.paused_s = None;
         report.journal.error = None;
-        for absent in ["null", "temp_c", "uplink", "error"] {
+        for absent in ["null", "temp_c", "uplink", "error", "paused_s"] {
             assert!(!report.to_json().contains(absent), "{absent}");
         }
     }
