@@ -1,0 +1,120 @@
+//! Tests of the facts.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use super::testing::crossing_body;
+use super::*;
+use crate::event::{Draft, Event, LogId, Seconds, Stamp};
+use proptest::prelude::*;
+
+fn settings() -> Settings {
+    Settings {
+        place: None,
+        since: None,
+        until: None,
+        calendar: Calendar::utc(),
+        made: UtcMillis(1_000_000_000),
+        sources: Vec::new(),
+    }
+}
+
+/// A unit's events, one a minute, numbered from 1.
+fn collection(bodies: Vec<Body>) -> Collection {
+    let mut all = Collection::default();
+    for (seq, body) in (1..).zip(bodies) {
+        let t = UtcMillis(i64::try_from(seq).unwrap() * 60_000);
+        let stamp = Stamp { t, uncertainty_ms: Some(40), source: TimeSource::Ntp, boot: 1, mono_ms: seq };
+        all.add(&Event::new("u", &LogId("a".into()), seq, Draft { stamp, body, replay: false }).to_json(), None);
+    }
+    all
+}
+
+fn end(id: u128, cls: &str) -> Body {
+    Body::Sighting {
+        phase: Phase::End,
+        id: Uuid::from_u128(id),
+        cam: "road".into(),
+        grp: Group::Vehicle,
+        cls: cls.into(),
+        conf: Conf(0.9),
+        bbox: crate::domain::BBox::new(0.1, 0.1, 0.2, 0.2).into(),
+        dur: Some(Seconds(3.0)),
+        why: None,
+        still: Some("ab".repeat(32)),
+    }
+}
+
+#[test]
+fn crossings_are_counted_as_reported_and_told_what_became_of_them() {
+    let bodies = vec![
+        crossing_body(1, "car", "in"),
+        end(1, "truck"),
+        crossing_body(2, "car", "out"),
+        crossing_body(3, "bus", "in"),
+    ];
+    let report = Report::new(collection(bodies), &settings());
+    assert_eq!((report.total(), report.groups[&Group::Vehicle]), (3, 3));
+    let line = &report.totals[0];
+    assert_eq!((line.directions.join(" "), line.total), ("in out".into(), 3));
+    assert_eq!(
+        line.rows,
+        [(Group::Vehicle, "bus".to_owned(), vec![1, 0]), (Group::Vehicle, "car".to_owned(), vec![1, 1])]
+    );
+    let first = &report.crossings[0];
+    assert_eq!((first.cls_at_end.as_deref(), first.still.as_deref()), (Some("truck"), Some(&*"ab".repeat(32))));
+    assert_eq!(report.crossings[1].still, None);
+}
+
+#[test]
+fn the_period_cuts_by_the_time_that_is_known_now() {
+    let correction = Body::Clock { ranges: vec![(1, 1, 3_600_000, 20)], why: "w".into() };
+    let bodies = || vec![crossing_body(1, "car", "in"), crossing_body(2, "car", "in"), correction.clone()];
+    let late = Settings { since: Some(UtcMillis(3_000_000)), ..settings() };
+    let report = Report::new(collection(bodies()), &late);
+    assert_eq!(report.crossings.iter().map(|c| c.seq).collect::<Vec<_>>(), [1]);
+    assert_eq!((report.crossings[0].tu, report.timing.corrected), (Some(20), 1));
+    let early = Settings { until: Some(UtcMillis(3_000_000)), ..settings() };
+    assert_eq!(Report::new(collection(bodies()), &early).crossings.iter().map(|c| c.seq).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn a_convoy_is_told_once_by_its_end() {
+    let group = |phase, n, t0| Body::Group {
+        phase,
+        gid: Uuid::from_u128(5),
+        cam: "road".into(),
+        wire: "gate".into(),
+        dir: "in".into(),
+        grp: Group::Vehicle,
+        n,
+        t0,
+    };
+    let both = vec![group(Phase::Start, 2, None), group(Phase::End, 4, Some(UtcMillis(10)))];
+    let report = Report::new(collection(both), &settings());
+    assert_eq!(report.convoys.len(), 1);
+    assert_eq!((report.convoys[0].n, report.convoys[0].first, report.convoys[0].ended), (4, Some(UtcMillis(10)), true));
+}
+
+#[test]
+fn of_nothing_there_is_nothing_to_report() {
+    let report = Report::new(Collection::default(), &settings());
+    assert_eq!((report.total(), report.period, report.heat.len()), (0, None, 0));
+}
+
+proptest! {
+    #[test]
+    fn totals_add_up(list in prop::collection::vec((0u128..9, 0usize..3, 0usize..2), 0..60)) {
+        let bodies: Vec<Body> = list
+            .iter()
+            .map(|&(id, cls, dir)| crossing_body(id, ["car", "bus", "truck"][cls], ["in", "out"][dir]))
+            .collect();
+        let report = Report::new(collection(bodies), &settings());
+        let n = list.len() as u64;
+        prop_assert_eq!(report.total(), n);
+        prop_assert_eq!(report.totals.iter().map(|line| line.total).sum::<u64>(), n);
+        prop_assert_eq!(report.groups.values().sum::<u64>(), n);
+        prop_assert_eq!(report.timing.sources.values().sum::<u64>(), n);
+        let hours: u64 = report.heat.iter().flat_map(|heat| &heat.days).map(|day| day.total).sum();
+        prop_assert_eq!(hours, n);
+    }
+}
