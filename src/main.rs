@@ -1,11 +1,15 @@
 //! The `tawny` program: reads the command line, sets up logging, runs one
 //! command and turns its outcome into an exit code.
 
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unreachable)]
+
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use tawny::commands::{CommandError, WithConfig, aim, check, config, detect, events, replay, run, versions};
+use tawny::commands::{
+    CommandError, WithConfig, aim, check, command, config, detect, events, key, receive, replay, report, run, versions,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Finds out who crossed, which way and when: an edge video-analytics daemon
@@ -48,6 +52,11 @@ enum Command {
     #[command(verbatim_doc_comment)]
     Detect(WithConfig<detect::DetectArgs>),
     Events(events::EventsArgs),
+    Receive(receive::ReceiveArgs),
+    Report(report::ReportArgs),
+    #[command(name = "command")]
+    Tell(command::CommandArgs),
+    Key(key::KeyArgs),
     /// Shows what can be configured, and what is
     Config(config::ConfigArgs),
 }
@@ -61,6 +70,10 @@ impl Command {
             Command::Replay(args) => replay::run(args),
             Command::Detect(command) => detect::run(&command.file.load()?.config, &command.args),
             Command::Events(args) => events::run(args),
+            Command::Receive(args) => receive::run(args),
+            Command::Report(args) => report::run(args),
+            Command::Tell(args) => command::run(args),
+            Command::Key(args) => key::run(args),
             Command::Config(args) => config::run(args),
         }
     }

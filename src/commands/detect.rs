@@ -8,10 +8,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::CommandError;
-use super::draw::{Canvas, group_colour};
 use crate::capture::Still;
 use crate::config::Config;
-use crate::detect::{Classes, Detection, Detector};
+use crate::detect::{Classes, Detection, Detector, Looker, View, WHOLE, tiles};
+use crate::drawing::{Canvas, group_colour};
 
 /// What `tawny detect` may be asked.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,6 +23,10 @@ pub struct DetectArgs {
     /// (`[tracking]` sure_confidence)
     #[arg(long, value_name = "X", value_parser = parse_confidence)]
     pub min_confidence: Option<f32>,
+    /// Look at overlapping tiles as well as at the whole picture: finds what is
+    /// far and small, in up to forty times the time
+    #[arg(long)]
+    pub tile: bool,
     /// Folder for copies of the pictures with boxes and labels drawn in; made
     /// if absent
     #[arg(long, value_name = "DIR")]
@@ -65,6 +69,8 @@ pub fn run(config: &Config, args: &DetectArgs) -> Result<(), CommandError> {
         min_confidence: args.min_confidence.unwrap_or(config.tracking.sure_confidence),
         annotate: args.annotate.as_deref(),
         annotated: HashSet::new(),
+        tile: args.tile,
+        looker: Looker::default(),
         found: Vec::new(),
     };
     let mut failures = 0;
@@ -148,6 +154,8 @@ struct Look<'a> {
     annotate: Option<&'a Path>,
     /// Copies written so far, so that none is overwritten by a namesake.
     annotated: HashSet<PathBuf>,
+    tile: bool,
+    looker: Looker,
     found: Vec<Detection>,
 }
 
@@ -161,8 +169,13 @@ impl Look<'_> {
     fn at(&mut self, path: &Path) -> Result<Seen, String> {
         let still = Still::open(path).map_err(|error| error.to_string())?;
         let (width, height) = still.size();
-        self.detector
-            .detect_parts(&still.picture(), None, self.min_confidence, &mut self.found)
+        let input = self.detector.input();
+        let regions = match self.tile {
+            true => tiles(&View::new((width, height), (input.width, input.height))),
+            false => vec![WHOLE],
+        };
+        self.looker
+            .look_for_parts(&mut self.detector, &still.picture(), &regions, self.min_confidence, &mut self.found)
             .map_err(|error| error.to_string())?;
         let classes = self.detector.classes();
         let detections = self.found.iter().map(|found| Found::new(found, classes, (width, height))).collect();

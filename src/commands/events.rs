@@ -9,11 +9,17 @@ use super::CommandError;
 use crate::config::Config;
 use crate::domain::UtcMillis;
 use crate::journal::{EventFilter, EventRow, JournalReader};
+use crate::report::csv_field;
 
 /// Prints what the journal holds
 ///
 /// Works while the daemon is running. Without filters, every event is printed,
 /// in the order of their numbers.
+///
+/// Times that were found out later are shown beside the reported ones: in the
+/// table instead of them and marked ≈ (a reported time that nothing vouched for
+/// is marked ?), in jsonl and csv as t_corrected and tu_corrected. The filters
+/// go by them.
 ///
 /// Example: tawny events --since 12h --kind crossing --format csv > tonight.csv
 #[derive(Debug, Args)]
@@ -29,7 +35,7 @@ pub struct EventsArgs {
     #[arg(long, value_name = "T", value_parser = parse_moment)]
     pub until: Option<Moment>,
     /// Only this kind (may be given several times): sighting, crossing, group,
-    /// camera, watch, boot, storage, …
+    /// camera, watch, clock, boot, storage, lost, …
     #[arg(long, value_name = "K")]
     pub kind: Vec<String>,
     /// How to print: a table for people, jsonl (the events as sent, and how far
@@ -137,19 +143,27 @@ fn shortened(line: &str, width: usize) -> String {
 fn header(format: EventsFormat, out: &mut impl Write) -> io::Result<()> {
     match format {
         EventsFormat::Jsonl => Ok(()),
-        EventsFormat::Csv => writeln!(out, "seq,t,tu,ts,kind,phase,cam,grp,cls,conf,wire,dir,id,gid,n,why,state"),
+        EventsFormat::Csv => writeln!(
+            out,
+            "seq,t,tu,ts,t_corrected,tu_corrected,kind,phase,cam,grp,cls,conf,wire,dir,id,gid,n,why,state"
+        ),
         EventsFormat::Table => {
-            writeln!(out, "{:>7}  {:<24} {:<9} {:<9} {:<9} WHAT", "SEQ", "TIME (UTC)", "KIND", "PHASE", "STATE")
+            writeln!(out, "{:>7}   {:<24} {:<9} {:<9} {:<9} WHAT", "SEQ", "TIME (UTC)", "KIND", "PHASE", "STATE")
         }
     }
 }
 
-/// The wire object plus `"state"`.
+/// The wire object plus `"state"` and the corrected time.
 fn with_state(row: &EventRow) -> String {
     // What is stored is an object; the key goes in front of its end, and all
     // the other bytes stay as they were sent.
     match row.json.strip_suffix('}') {
-        Some(open) => format!("{open},\"state\":\"{}\"}}", row.delivery.as_str()),
+        Some(open) => {
+            let corrected = row.corrected.map_or(String::new(), |c| {
+                format!(",\"t_corrected\":\"{}\",\"tu_corrected\":{}", c.t, c.uncertainty_ms)
+            });
+            format!("{open}{corrected},\"state\":\"{}\"}}", row.delivery.as_str())
+        }
         None => row.json.clone(),
     }
 }
@@ -172,19 +186,15 @@ fn plain(map: &Map<String, Value>, key: &str) -> String {
 
 fn csv_line(row: &EventRow) -> String {
     let map = object(row);
-    let mut fields: Vec<String> = ["seq", "t", "tu", "ts", "kind", "phase", "cam", "grp", "cls", "conf", "wire", "dir"]
-        .iter()
-        .chain(&["id", "gid", "n", "why"])
-        .map(|key| csv_field(plain(&map, key)))
-        .collect();
+    let field = |key: &&str| csv_field(plain(&map, key));
+    let mut fields: Vec<String> = ["seq", "t", "tu", "ts"].iter().map(field).collect();
+    fields.push(row.corrected.map_or(String::new(), |c| c.t.to_string()));
+    fields.push(row.corrected.map_or(String::new(), |c| c.uncertainty_ms.to_string()));
+    fields.extend(
+        ["kind", "phase", "cam", "grp", "cls", "conf", "wire", "dir", "id", "gid", "n", "why"].iter().map(field),
+    );
     fields.push(row.delivery.as_str().to_owned());
     fields.join(",")
-}
-
-/// RFC 4180; a leading sign of a formula is disarmed for spreadsheets.
-fn csv_field(text: String) -> String {
-    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 fn table_line(row: &EventRow) -> String {
@@ -201,7 +211,22 @@ fn table_line(row: &EventRow) -> String {
             format!("{}: {} {}s over {}, {}", field("cam"), field("n"), field("grp"), field("wire"), field("dir"))
         }
         "watch" => {
-            format!("{}: {} frames until {}, {} s blind", field("cam"), field("frames"), field("to"), field("blind_s"))
+            let offset_ms = row.corrected.map_or(0, |c| c.offset_ms);
+            let to = UtcMillis::parse(&field("to")).map(|to| UtcMillis(to.0.saturating_add(offset_ms)).to_string());
+            let to = to.unwrap_or_default();
+            let paused = map.get("paused_s").map(|s| format!(", {s} s paused")).unwrap_or_default();
+            format!("{}: {} frames until {to}, {} s blind{paused}", field("cam"), field("frames"), field("blind_s"))
+        }
+        "pause" => {
+            let until = map.get("until").map(|_| format!(" until {}", field("until"))).unwrap_or_default();
+            let by = map.get("by").map(|_| format!(" by {}", field("by"))).unwrap_or_default();
+            format!("{}{by}{until}", field("why"))
+        }
+        "kept" => format!("{}: {} {}, {} bytes", field("cam"), field("what"), field("file"), field("bytes")),
+        "lost" if field("from") == "0" => field("why"),
+        "lost" => {
+            let (n, from, to) = (field("n"), field("from"), field("to"));
+            format!("{n} of the events {from} to {to}, up to class {}: {}", field("class"), field("why"))
         }
         _ => {
             let parts = [field("cam"), field("value"), field("why")];
@@ -210,10 +235,14 @@ fn table_line(row: &EventRow) -> String {
     };
     // Control characters from a damaged or foreign row must not reach a terminal.
     let what: String = what.chars().filter(|c| !c.is_control()).collect();
+    let (mark, time) = match row.corrected {
+        Some(corrected) => ('≈', corrected.t.to_string()),
+        None if map.get("ts").is_some_and(|ts| ts == "none") => ('?', field("t")),
+        None => (' ', field("t")),
+    };
     let line = format!(
-        "{:>7}  {:<24} {:<9} {:<9} {:<9} {what}",
+        "{:>7}  {mark}{time:<24} {:<9} {:<9} {:<9} {what}",
         row.seq,
-        field("t"),
         field("kind"),
         field("phase"),
         row.delivery.as_str()
@@ -227,7 +256,7 @@ mod tests {
     use super::*;
     use crate::clock::Beat;
     use crate::event::{Body, Draft, Phase, Stamp, TimeSource};
-    use crate::journal::{Delivery, Journal, JournalOptions};
+    use crate::journal::{Corrected, Delivery, Journal, JournalOptions};
     use std::time::Duration;
 
     fn journal(dir: &std::path::Path) -> Config {
@@ -317,7 +346,11 @@ mod tests {
 
     #[test]
     fn the_state_is_added_without_touching_the_rest() {
-        let row = EventRow { seq: 1, json: "{\"v\":1,\"x\":[1.50]}".into(), delivery: Delivery::SetAside };
+        let row =
+            EventRow { seq: 1, json: "{\"v\":1,\"x\":[1.50]}".into(), delivery: Delivery::SetAside, corrected: None };
         assert_eq!(with_state(&row), "{\"v\":1,\"x\":[1.50],\"state\":\"set_aside\"}");
+        let corrected = Some(Corrected { t: UtcMillis(1_000), offset_ms: 1, uncertainty_ms: 60 });
+        let told = with_state(&EventRow { corrected, ..row });
+        assert!(told.contains(",\"t_corrected\":\"1970-01-01T00:00:01.000Z\",\"tu_corrected\":60,"), "{told}");
     }
 }

@@ -2,13 +2,19 @@
 //! prints results to stdout; everything else goes to stderr.
 
 pub mod aim;
+mod broker_args;
 pub mod check;
+pub mod command;
 pub mod config;
 pub mod detect;
-pub mod draw;
 pub mod events;
+mod fetch;
+pub mod key;
+pub mod receive;
 pub mod replay;
+pub mod report;
 pub mod run;
+mod signer;
 pub mod versions;
 
 use std::fmt;
@@ -16,6 +22,8 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
+
+pub use broker_args::BrokerArgs;
 
 use crate::config::{ConfigError, Loaded, load};
 
@@ -92,3 +100,12 @@ impl fmt::Display for CommandError {
 }
 
 impl std::error::Error for CommandError {}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> CommandError {
+        match error {
+            ConfigError::Unreadable { .. } => CommandError::Failed(error.to_string()),
+            ConfigError::Invalid(_) => CommandError::Usage(error.to_string()),
+        }
+    }
+}

@@ -2,19 +2,20 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::CommandError;
-use crate::capture::Interrupt;
+use crate::capture::{GateCounts, Interrupt};
 use crate::clock::{Clock, RecordingClock};
 use crate::config::{CameraConfig, Config, Source};
 use crate::detect::Detector;
 use crate::domain::{Mono, UtcMillis};
 use crate::event::{Draft, Event, LogId};
-use crate::unit::{Analysis, IdMaker, Player, PublishError, RecordingCounts, ReplayPublisher, Reporter};
+use crate::unit::{
+    Analysis, Gating, IdMaker, Player, PublishError, RecordingCounts, ReplayPublisher, Reporter, SharedDetector,
+};
 use crate::uplink::UplinkError;
 
 /// The `log` of replayed events.
@@ -170,14 +171,21 @@ impl Replay {
         let detector = Detector::open(&config.detector).map_err(|e| CommandError::Failed(e.to_string()))?;
         let clock = Clock::Recording(RecordingClock { start: args.start });
         let reporter = Reporter::new(camera, detector.classes(), clock, args.publish);
-        let analysis = Analysis::new(config, camera, Arc::new(Mutex::new(detector)));
+        let analysis = Analysis::new(config, camera, SharedDetector::new(detector));
         // Published, the same recording may be sent again: those are others.
         let ids = match numbering.is_published() {
             true => IdMaker::Random,
             false => IdMaker::derived(&camera.name, REPLAY_LOG),
         };
         Ok(Replay {
-            player: Player::new(analysis, reporter, ids, args.realtime, Interrupt::default()),
+            player: Player::new(
+                analysis,
+                reporter,
+                Gating::new(config, camera),
+                ids,
+                args.realtime,
+                Interrupt::default(),
+            ),
             numbering,
             counts: RecordingCounts::default(),
             began,
@@ -210,6 +218,7 @@ impl Replay {
         self.counts.frames += counts.frames;
         self.counts.decoded += counts.decoded;
         self.counts.damaged += counts.damaged;
+        self.counts.gate = self.counts.gate.plus(&counts.gate);
         Ok((next, played.err().map(|e| e.to_string())))
     }
 
@@ -230,11 +239,20 @@ impl Replay {
             self.began.elapsed().as_secs_f64(),
         );
         if self.counts.damaged > 0 {
-            tracing::warn!("{} packets could not be decoded", self.counts.damaged);
+            tracing::warn!("{} packets could not be decoded or came out damaged", self.counts.damaged);
         }
-        writeln!(std::io::stderr(), "{line}").map_err(CommandError::stdout)?;
+        writeln!(std::io::stderr(), "{}\n{line}", gate_line(&self.counts.gate)).map_err(CommandError::stdout)?;
         Ok(sent)
     }
+}
+
+/// What the packet gate did, for people.
+fn gate_line(gate: &GateCounts) -> String {
+    let GateCounts { closed, by_packet, by_check, by_timer, checks, missed, overflow: _ } = gate;
+    format!(
+        "gate: closed {closed} times, opened {by_packet} times by packets, {by_check} by a keyframe, {by_timer} by the \
+         detector's timer, {checks} keyframes compared, {missed} activities missed by packets"
+    )
 }
 
 /// A bar on stderr when that is a terminal, nothing otherwise.

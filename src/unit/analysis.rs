@@ -2,18 +2,20 @@
 //! `run` and `replay` share. Deterministic: the same frames with the same
 //! times give the same happenings.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use crate::capture::{CaptureError, Frame};
+use crate::capture::{Activity, CaptureError, Frame};
 use crate::config::{CameraConfig, Config};
-use crate::detect::{DetectError, Detection, Detector, Need, Schedule};
-use crate::domain::{BBox, Mono};
+use crate::detect::{Attention, Demand, DetectError, Detection, Detector, InTurn, Looker, Need, Schedule, View, WHOLE};
+use crate::domain::{BBox, Light, Mono};
+use crate::evidence::{Album, FAINTEST_PERSON, Look, known_vehicles, person_cover};
 use crate::motion::{Motion, State};
 use crate::scene::{Happening, Ids, SceneRules, SightingEnd, Zones};
 use crate::track::Tracker;
 
-/// One detector for all cameras; each holds it for one inference at a time.
-pub type SharedDetector = Arc<Mutex<Detector>>;
+/// One detector for all cameras; each uses it for one look at a time.
+pub type SharedDetector = InTurn<Detector>;
+
+/// A box of which this share moves is worth another look if a crop cuts it.
+const MOVING_SHARE: f32 = 0.12;
 
 /// Why a frame could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,10 @@ pub struct AnalysisCounts {
 pub struct Analysis {
     motion: Motion,
     schedule: Schedule,
+    attention: Attention,
+    looker: Looker,
+    /// Width and height of the detector's input in pixels.
+    input: (usize, usize),
     detector: SharedDetector,
     tracker: Tracker,
     zones: Zones,
@@ -46,15 +52,38 @@ pub struct Analysis {
     low_confidence: f32,
     counts: AnalysisCounts,
     detections: Vec<Detection>,
+    cut: Vec<Detection>,
     share_moving: Vec<f32>,
+    /// Best views, if stills are wanted.
+    album: Option<Album>,
+    /// The last picture that was compared with the background and learnt from.
+    compared: Option<Mono>,
+}
+
+/// Everything in one picture, in fractions of it, for whoever wants to see all of
+/// it.
+#[derive(Debug, Clone)]
+pub struct Overview {
+    /// Where people may be, with a margin.
+    pub people: Vec<BBox>,
+    /// Vehicles that are followed and believed.
+    pub vehicles: Vec<BBox>,
+    /// What moves; `None` while nobody can tell.
+    pub moving: Option<Vec<BBox>>,
+    /// What the detector finds in a look at the whole, most confident first.
+    pub detections: Vec<Detection>,
 }
 
 impl Analysis {
     /// For `camera`, with the stages' settings from `config`.
     pub fn new(config: &Config, camera: &CameraConfig, detector: SharedDetector) -> Analysis {
+        let input = detector.with(|detector| detector.input());
         Analysis {
             motion: Motion::new(&config.motion),
             schedule: Schedule::new(&config.detector),
+            attention: Attention::default(),
+            looker: Looker::default(),
+            input: (input.width, input.height),
             detector,
             tracker: Tracker::new(&config.tracking),
             zones: Zones::new(&camera.zone),
@@ -62,8 +91,26 @@ impl Analysis {
             low_confidence: config.tracking.low_confidence,
             counts: AnalysisCounts::default(),
             detections: Vec::new(),
+            cut: Vec::new(),
             share_moving: Vec::new(),
+            album: None,
+            compared: None,
         }
+    }
+
+    /// With best views of what is followed chosen into `album`.
+    #[must_use]
+    pub fn with_album(mut self, album: Album) -> Analysis {
+        if album.hides_people() {
+            self.looker = Looker::with_people_from(FAINTEST_PERSON);
+        }
+        self.album = Some(album);
+        self
+    }
+
+    /// The best views so far.
+    pub fn album(&mut self) -> Option<&mut Album> {
+        self.album.as_mut()
     }
 
     /// What was done so far.
@@ -82,11 +129,17 @@ impl Analysis {
         if self.schedule.may_look(at) {
             let mut picture = frame.picture()?;
             let state = self.motion.update(&picture, at);
-            let active = !self.motion.regions().is_empty() || self.tracker.needs_looks(at);
-            let need = match state {
-                _ if active => Need::Active,
-                State::Learning => Need::Blind,
-                State::Watching => Need::Idle,
+            self.compared = Some(at);
+            let (dx, dy) = self.motion.camera_shift();
+            self.tracker.shifted(dx, dy);
+            let motion = &self.motion;
+            let stirs = |region: &BBox| motion.stirs(region);
+            let demand = self.attention.consider(at, motion.regions(), stirs, self.tracker.interests(at));
+            let need = match (demand, state) {
+                (Demand::Something, _) => Need::Active,
+                (_, State::Learning) => Need::Blind,
+                (Demand::Vain, State::Watching) => Need::Vain,
+                (Demand::Nothing, State::Watching) => Need::Idle,
             };
             if self.schedule.look(at, need) {
                 picture.exposure = self.motion.exposure_gain();
@@ -99,18 +152,26 @@ impl Analysis {
     }
 
     fn look(&mut self, picture: &crate::capture::Picture<'_>, at: Mono) -> Result<(), AnalysisError> {
-        self.counts.inferences += 1;
-        {
-            // A panic elsewhere leaves the detector usable: it keeps no state
-            // between pictures.
-            let mut detector = self.detector.lock().unwrap_or_else(PoisonError::into_inner);
-            detector.detect(picture, None, self.low_confidence, &mut self.detections)?;
-        }
+        let view = View::new(picture.upright_size(), self.input);
+        let blind = self.motion.state() == State::Learning;
+        let regions = self.attention.aim(at, &view, self.schedule.regions(), blind);
+        self.counts.inferences += regions.len() as u64;
+        let (looker, found) = (&mut self.looker, &mut self.detections);
+        self.detector.with(|detector| looker.look(detector, picture, regions, self.low_confidence, found))?;
+        self.cut.clear();
+        self.cut.extend(self.looker.cut().iter().filter(|d| self.motion.share_moving(&d.bbox) >= MOVING_SHARE));
+        self.attention.found(at, &view, &self.detections, &self.cut);
         let zones = &self.zones;
         self.detections.retain(|d| zones.admits(&d.bbox));
         self.share_moving.clear();
         self.share_moving.extend(self.detections.iter().map(|d| self.motion.share_moving(&d.bbox)));
-        self.tracker.update(at, &self.detections, &self.share_moving);
+        let attention = &self.attention;
+        self.tracker.update(at, &self.detections, &self.share_moving, |bbox| attention.shown(&view, bbox));
+        if let Some(album) = &mut self.album {
+            let moving = (!blind).then(|| self.motion.regions());
+            let look = Look { at, picture, regions: attention.regions(), people: self.looker.people(), moving };
+            album.observe(&look, self.tracker.tracks(), self.tracker.ended());
+        }
         self.trace(at);
         Ok(())
     }
@@ -121,6 +182,18 @@ impl Analysis {
             return;
         }
         let place = |b: &BBox| format!("[{:.3} {:.3} {:.3} {:.3}]", b.x, b.y, b.w, b.h);
+        for i in self.attention.interests() {
+            tracing::trace!(
+                "{:.2} interest {:?} {} waited {:.2}",
+                at.as_secs_f64(),
+                i.cause,
+                place(&i.bbox),
+                i.waited_s
+            );
+        }
+        for region in self.attention.regions() {
+            tracing::trace!("{:.2} look {}", at.as_secs_f64(), place(region));
+        }
         for (d, share) in self.detections.iter().zip(&self.share_moving).filter(|(d, _)| d.confidence > 0.2) {
             let (t, at_place) = (at.as_secs_f64(), place(&d.bbox));
             tracing::trace!("{t:.2} detection {} {:.2} {at_place} moving {share:.2}", d.group, d.confidence);
@@ -138,6 +211,62 @@ impl Analysis {
         }
     }
 
+    /// Whether `frame`, which comes long after the last one, shows something
+    /// that was not there. If not, the background learns from it; the detector
+    /// does not look.
+    ///
+    /// # Errors
+    /// When the frame cannot be read.
+    pub fn differs(&mut self, frame: &mut Frame) -> Result<bool, AnalysisError> {
+        let at = frame.at;
+        let differs = self.motion.differs(&frame.picture()?, at);
+        self.compared = (!differs).then_some(at);
+        Ok(differs)
+    }
+
+    /// Width and height of the detector's input in pixels.
+    pub fn input(&self) -> (usize, usize) {
+        self.input
+    }
+
+    /// Everything in `frame`, the last one taken in, down to this confidence; `None`
+    /// if it was not compared with the background, as not every frame is. Costs an
+    /// inference, and changes nothing.
+    ///
+    /// # Errors
+    /// When the frame cannot be read or the detector fails.
+    pub fn overview(&self, frame: &mut Frame, confidence: f32) -> Result<Option<Overview>, AnalysisError> {
+        let at = frame.at;
+        if self.compared != Some(at) {
+            return Ok(None);
+        }
+        let mut picture = frame.picture()?;
+        picture.exposure = self.motion.exposure_gain();
+        let (mut looker, mut detections) = (Looker::with_people_from(FAINTEST_PERSON), Vec::new());
+        self.detector.with(|detector| looker.look(detector, &picture, &[WHOLE], confidence, &mut detections))?;
+        let mut people: Vec<BBox> = looker.people().iter().map(person_cover).collect();
+        // Also whom looks at parts of the picture have found.
+        people.extend(self.album.iter().flat_map(|album| album.people(at, self.tracker.tracks())));
+        Ok(Some(Overview {
+            people,
+            vehicles: known_vehicles(self.tracker.tracks(), at).collect(),
+            moving: (self.motion.state() == State::Watching).then(|| self.motion.regions().to_vec()),
+            detections,
+        }))
+    }
+
+    /// Whether pictures are needed after the last frame, which was at `at`.
+    pub fn activity(&self, at: Mono) -> Activity {
+        let moving = self.motion.state() == State::Watching && !self.motion.regions().is_empty();
+        let busy = moving || self.motion.state() == State::Learning || self.tracker.interests(at).next().is_some();
+        Activity { moving, busy, light: self.motion.light() }
+    }
+
+    /// The light of the last frame.
+    pub fn light(&self) -> Light {
+        self.motion.light()
+    }
+
     /// Time passes without frames.
     pub fn tick(&mut self, at: Mono, out: &mut Vec<Happening>) {
         self.rules.tick(at, out);
@@ -149,11 +278,8 @@ impl Analysis {
         self.tracker.end_all();
         self.rules.finish(self.tracker.ended(), why, ids, out);
         self.motion.reset();
+        self.compared = None;
+        self.attention.reset();
         self.schedule.reset();
-    }
-
-    /// What moved and what was found in the last look, for drawing.
-    pub fn last_look(&self) -> (&[BBox], &[Detection]) {
-        (self.motion.regions(), &self.detections)
     }
 }

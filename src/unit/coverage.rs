@@ -18,8 +18,10 @@ pub struct Watched {
     pub to: Mono,
     /// Frames in it.
     pub frames: u64,
-    /// Time in it without frames.
+    /// Time in it without frames, pauses apart.
     pub blind: Duration,
+    /// Time in it in which nothing was to be watched.
+    pub paused: Duration,
 }
 
 /// Counts frames and gaps.
@@ -29,18 +31,42 @@ pub struct Coverage {
     last: Mono,
     frames: u64,
     blind: Duration,
+    paused: Duration,
+    /// Since when nothing is to be watched.
+    paused_since: Option<Mono>,
 }
 
 impl Coverage {
     /// Watching begins at `now`.
     pub fn new(now: Mono) -> Coverage {
-        Coverage { from: now, last: now, frames: 0, blind: Duration::ZERO }
+        Coverage { from: now, last: now, frames: 0, blind: Duration::ZERO, paused: Duration::ZERO, paused_since: None }
     }
 
     /// A frame came at `at`.
     pub fn frame(&mut self, at: Mono) {
         self.account(at);
         self.frames += 1;
+    }
+
+    /// A frame came at `at` that was counted before, when it came undecoded.
+    pub fn frame_again(&mut self, at: Mono) {
+        self.account(at);
+    }
+
+    /// Nothing is to be watched from `at` on.
+    pub fn pause(&mut self, at: Mono) {
+        if self.paused_since.is_none() {
+            self.account(at);
+            self.paused_since = Some(at);
+        }
+    }
+
+    /// Watching goes on at `at`.
+    pub fn resume(&mut self, at: Mono) {
+        if let Some(since) = self.paused_since.take() {
+            self.paused += at.since(since);
+            self.last = self.last.max(at);
+        }
     }
 
     /// The finished interval, when it is time for one.
@@ -50,11 +76,15 @@ impl Coverage {
 
     /// The interval up to `now`; the next one begins.
     pub fn close(&mut self, now: Mono) -> Watched {
-        if now.since(self.last) > BLIND_AFTER {
+        let paused = self.paused_since.is_some();
+        if paused {
+            self.resume(now);
+            self.paused_since = Some(now);
+        } else if now.since(self.last) > BLIND_AFTER {
             self.account(now);
         }
-        let watched = Watched { from: self.from, to: now, frames: self.frames, blind: self.blind };
-        (self.from, self.frames, self.blind) = (now, 0, Duration::ZERO);
+        let watched = Watched { from: self.from, to: now, frames: self.frames, blind: self.blind, paused: self.paused };
+        (self.from, self.frames, self.blind, self.paused) = (now, 0, Duration::ZERO, Duration::ZERO);
         watched
     }
 
@@ -84,6 +114,14 @@ mod tests {
         let watched = coverage.close(at(200.0));
         assert_eq!((watched.frames, watched.blind), (101, Duration::from_secs(100)));
         assert_eq!((watched.from, watched.to), (at(0.0), at(200.0)));
+        // A pause is neither watched nor blind, whatever the camera does.
+        coverage.pause(at(210.0));
+        let watched = coverage.close(at(240.0));
+        assert_eq!((watched.blind, watched.paused), (Duration::from_secs(10), Duration::from_secs(30)));
+        coverage.resume(at(300.0));
+        let watched = coverage.close(at(304.0));
+        assert_eq!((watched.blind, watched.paused), (Duration::ZERO, Duration::from_secs(60)));
+        let mut coverage = Coverage::new(at(200.0));
         // A camera that never gives anything is blind all the time, across intervals.
         let hour = coverage.tick(at(3800.0)).unwrap();
         assert_eq!((hour.frames, hour.blind), (0, Duration::from_secs(3600)));

@@ -7,6 +7,7 @@
 //! rest in the same order with exit code 1, so that a supervisor starts a
 //! whole daemon again instead of living with half of one.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,25 +15,38 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use sd_notify::NotifyState;
 
 use super::analysis::{Analysis, SharedDetector};
+use super::fetch::Fetch;
+use super::gating::Gating;
+use super::memory;
+use super::orders::OrderDesk;
+use super::portraits::{self, Ask, Portraits};
+use super::recorder::Recorder;
 use super::report::Reporter;
+use super::timekeeping::Timekeeping;
 use super::vision::{EndNotice, Ended, Vision};
+use super::witness::{self, Witness};
 use crate::capture::{Reader, ReaderSettings};
 use crate::clock::{Clock, Heartbeats, SystemClock, boot_time_now};
 use crate::config::{CameraConfig, Config, SourceKind};
 use crate::detect::{DetectError, Detector};
+use crate::evidence::{EvidenceHandle, EvidenceSetup, EvidenceThread, Limits as EvidenceLimits, StillQueue};
 use crate::health::{CameraStats, HealthReport, Inputs, Probes};
-use crate::journal::{Journal, JournalError, JournalHandle, JournalOptions, JournalThread};
-use crate::uplink::{HealthFeed, LinkSettings, Uplink, UplinkError, UplinkHandle, UplinkSetup, UplinkStatus};
+use crate::journal::{Journal, JournalError, JournalHandle, JournalOptions, JournalThread, Limits};
+use crate::uplink::{
+    HealthFeed, LinkSettings, StillFeed, Uplink, UplinkError, UplinkHandle, UplinkSetup, UplinkStatus,
+};
 
 /// How long stopping takes at most, all together under five seconds: the
 /// cameras, the commit of their last events, the delivery of what is
 /// undelivered (with a second for the goodbye, and within a time that counts
 /// from the beginning), the commit of the acknowledgements.
 const CAMERAS_STOP: Duration = Duration::from_millis(900);
+const EVIDENCE_STOP: Duration = Duration::from_millis(500);
 const LAST_COMMIT: Duration = Duration::from_millis(900);
 const UPLINK_STOP: Duration = Duration::from_secs(3);
 const UPLINK_STOPPED_BY: Duration = Duration::from_millis(3000);
-const JOURNAL_STOP: Duration = Duration::from_millis(400);
+// A card may take its time over the last commit.
+const JOURNAL_STOP: Duration = Duration::from_millis(1000);
 /// How often the threads' heartbeats are looked at without a watchdog.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
 
@@ -45,6 +59,14 @@ pub enum RunError {
     /// No detector.
     #[error(transparent)]
     Detector(#[from] DetectError),
+    /// The folder for pictures cannot be used.
+    #[error("evidence.path {}: {why}; set [evidence] path to a place that the user of `tawny run` may write to", path.display())]
+    Evidence {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        why: std::io::Error,
+    },
     /// The uplink's settings are wrong.
     #[error(transparent)]
     Uplink(#[from] UplinkError),
@@ -61,15 +83,35 @@ pub enum RunError {
 /// # Errors
 /// See [`RunError`].
 pub fn run(config: &Config) -> Result<(), RunError> {
+    memory::one_arena();
     let signals = signals()?;
     let beats = Heartbeats::new();
-    let options = JournalOptions::new(config.journal.path.clone(), &config.unit.id);
-    let (journal, journal_thread) = Journal::open(options, beats.register("journal"))?;
+    let mut options = JournalOptions::new(config.journal.path.clone(), &config.unit.id);
+    options.limits = Limits { keep: config.journal.keep.0, max_bytes: config.journal.max_size.0 };
+    let clock = options.clock.clone();
+    // Before the journal, so that a wrong model is no run that crashed.
     let detector = Detector::open(&config.detector)?;
+    let (journal, journal_thread) = Journal::open(options, beats.register("journal"))?;
+    let _timekeeping =
+        Timekeeping::start(clock.clone(), config.clock.gpsd.clone(), journal.clone(), beats.register("clock"))?;
+    let (askers, asks) = portraits::channels(&config.camera);
+    let fetch = Fetch::new(config, askers);
+    let desk = OrderDesk::start(clock.clone(), journal.clone(), fetch, beats.register("orders"))?;
+    memory::give_back();
     let stats: Vec<(String, Arc<CameraStats>)> =
         config.camera.iter().map(|c| (c.name.clone(), Arc::default())).collect();
-    let uplink = start_uplink(config, &journal, &stats, &beats)?;
-    let cameras = start_cameras(config, detector, &journal, &stats, &beats)?;
+    let evidence = Evidence::start(config, &clock, &journal, &beats)?;
+    let parts = Parts {
+        config,
+        clock: &clock,
+        journal: &journal,
+        stats: &stats,
+        evidence: evidence.as_ref(),
+        desk: &desk,
+        beats: &beats,
+    };
+    let uplink = start_uplink(&parts)?;
+    let cameras = start_cameras(&parts, detector, asks)?;
     tracing::info!(
         "watching {} camera(s), journal {}, {}",
         config.camera.len(),
@@ -79,8 +121,54 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     notify(&[NotifyState::Ready]);
     let outcome = look_after(&signals, &cameras, &beats);
     notify(&[NotifyState::Stopping]);
-    stop(cameras, uplink, &journal, journal_thread)?;
+    stop(cameras, evidence, uplink, &journal, journal_thread)?;
     outcome
+}
+
+/// What the uplink and the cameras are joined to.
+struct Parts<'a> {
+    config: &'a Config,
+    clock: &'a SystemClock,
+    journal: &'a JournalHandle,
+    stats: &'a [(String, Arc<CameraStats>)],
+    evidence: Option<&'a Evidence>,
+    desk: &'a OrderDesk,
+    beats: &'a Heartbeats,
+}
+
+/// The evidence writer, running.
+struct Evidence {
+    handle: EvidenceHandle,
+    stills: StillQueue,
+    thread: EvidenceThread,
+}
+
+impl Evidence {
+    /// `None` if neither stills nor clips are wanted.
+    fn start(
+        config: &Config,
+        clock: &SystemClock,
+        journal: &JournalHandle,
+        beats: &Heartbeats,
+    ) -> Result<Option<Evidence>, RunError> {
+        if !config.evidence.stills && !config.evidence.clips {
+            return Ok(None);
+        }
+        let path = config.evidence_folder();
+        let setup = EvidenceSetup {
+            folder: path.clone(),
+            limits: EvidenceLimits {
+                keep: config.evidence.keep.0,
+                max_bytes: config.evidence.max_size.0,
+                min_free: config.evidence.min_free.0,
+            },
+            journal: journal.clone(),
+            clock: clock.clone(),
+            beat: beats.register("evidence"),
+        };
+        let (handle, stills, thread) = EvidenceThread::start(setup).map_err(|why| RunError::Evidence { path, why })?;
+        Ok(Some(Evidence { handle, stills, thread }))
+    }
 }
 
 /// SIGTERM and SIGINT as messages.
@@ -100,34 +188,40 @@ fn signals() -> std::io::Result<Receiver<()>> {
     Ok(receiver)
 }
 
-fn start_uplink(
-    config: &Config,
-    journal: &JournalHandle,
-    stats: &[(String, Arc<CameraStats>)],
-    beats: &Heartbeats,
-) -> Result<Option<UplinkHandle>, RunError> {
+fn start_uplink(parts: &Parts<'_>) -> Result<Option<UplinkHandle>, RunError> {
+    let Parts { config, clock, journal, stats, evidence, desk, beats } = *parts;
     if config.uplink.broker.is_none() {
         return Ok(None);
     }
     let status: Arc<OnceLock<Arc<UplinkStatus>>> = Arc::default();
-    let (probes, clock) = (Mutex::new(Probes::new(&config.journal.path)), SystemClock::new());
+    let (probes, feed_clock) = (Mutex::new(Probes::new(&config.journal.path)), clock.clone());
     let (feed_status, feed_journal, feed_stats) = (Arc::clone(&status), journal.clone(), stats.to_vec());
+    let feed_evidence = evidence.map(|evidence| evidence.handle.clone());
+    let pause = desk.pause();
     let render = move || {
         let now = boot_time_now();
         let inputs = Inputs {
-            clock: clock.read(),
+            clock: feed_clock.figures(),
+            paused: pause.left(now),
             machine: probes.lock().unwrap_or_else(PoisonError::into_inner).read(),
             journal: feed_journal.figures(),
+            evidence: feed_evidence.as_ref().map(EvidenceHandle::figures),
             uplink: feed_status.get().map(|s| s.figures()),
+            acknowledged: feed_status.get().and_then(|s| s.acknowledged()),
             cameras: feed_stats.iter().map(|(name, s)| s.figures(name, now)).collect(),
         };
         HealthReport::new(inputs).to_json()
     };
     let uplink = Uplink::start(UplinkSetup {
-        settings: LinkSettings::load(&config.unit, &config.uplink)?,
+        settings: LinkSettings::load_with(&config.unit, &config.uplink, clock)?
+            .with_alerts_of(&config.camera)
+            .with_home_assistant(config)
+            .with_orders(desk.orders()),
         journal: journal.clone(),
         announce: true,
         health: Some(HealthFeed { interval: config.health.interval.0, render: Box::new(render) }),
+        stills: evidence
+            .map(|evidence| StillFeed { queue: evidence.stills.clone(), expiry: config.evidence.still_expiry.0 }),
         beat: beats.register("uplink"),
     })?;
     // It is empty: this is the only place that fills it.
@@ -165,42 +259,50 @@ impl Cameras {
     }
 }
 
-fn start_cameras(
-    config: &Config,
-    detector: Detector,
-    journal: &JournalHandle,
-    stats: &[(String, Arc<CameraStats>)],
-    beats: &Heartbeats,
-) -> Result<Cameras, RunError> {
+fn start_cameras(parts: &Parts<'_>, detector: Detector, asks: Vec<Receiver<Ask>>) -> Result<Cameras, RunError> {
+    let Parts { config, clock, journal, stats, evidence, desk, beats } = *parts;
     let classes = detector.classes().clone();
-    let detector: SharedDetector = Arc::new(Mutex::new(detector));
+    let detector = SharedDetector::new(detector);
     let (sender, ended) = crossbeam_channel::bounded(config.camera.len().max(1));
     let mut cameras = Cameras { readers: Vec::new(), ended, running: 0 };
-    for (camera, (name, stats)) in config.camera.iter().zip(stats) {
+    for ((camera, (name, stats)), asks) in config.camera.iter().zip(stats).zip(asks) {
         let Some(source) = camera.source.clone() else { continue };
         let settings = ReaderSettings { source, realtime: camera.realtime(), looped: camera.looped() };
         let beat = beats.register(format!("capture {name}"));
         let reader = Arc::new(Reader::start(name, settings, boot_time_now, beat)?);
         let vision = Vision {
             reader: Arc::clone(&reader),
-            analysis: Analysis::new(config, camera, Arc::clone(&detector)),
-            reporter: Reporter::new(camera, &classes, Clock::system(), false),
+            analysis: match witness::album(config, camera) {
+                Some(album) => Analysis::new(config, camera, detector.clone()).with_album(album),
+                None => Analysis::new(config, camera, detector.clone()),
+            },
+            reporter: Reporter::new(camera, &classes, Clock::System(clock.clone()), false),
             journal: journal.clone(),
             stats: Arc::clone(stats),
+            gating: Gating::new(config, camera),
+            witness: evidence.map(|evidence| Witness::new(config, camera, evidence.handle.clone())),
+            recorder: evidence.and_then(|evidence| Recorder::new(config, camera, evidence.handle.clone())),
+            portraits: Portraits::new(config, camera, &classes, asks),
             beat: beats.register(format!("vision {name}")),
             media_time: is_unpaced_file(camera),
+            pause: desk.pause(),
         };
-        start_vision(name, vision, sender.clone())?;
+        start_vision(name, vision, config.unit.nice(), sender.clone())?;
         cameras.readers.push(reader);
         cameras.running += 1;
     }
     Ok(cameras)
 }
 
-fn start_vision(name: &str, vision: Vision, sender: Sender<Ended>) -> std::io::Result<()> {
+/// Starts the thread that decodes and looks, `nice` steps behind the others.
+fn start_vision(name: &str, vision: Vision, nice: u8, sender: Sender<Ended>) -> std::io::Result<()> {
     let span = tracing::info_span!("camera", name);
     std::thread::Builder::new().name(format!("vision {name}")).spawn(move || {
         let _entered = span.enter();
+        // On Linux the priority is the thread's own, whatever POSIX says.
+        if let Err(e) = rustix::process::setpriority_process(None, i32::from(nice)) {
+            tracing::debug!("the system refuses nice {nice}: {e}");
+        }
         let mut notice = EndNotice { sender, how: Ended::Badly };
         notice.how = vision.run();
     })?;
@@ -222,6 +324,10 @@ fn look_after(signals: &Receiver<()>, cameras: &Cameras, beats: &Heartbeats) -> 
     while running > 0 {
         if Instant::now() >= next_look {
             next_look = Instant::now() + pause;
+            if let [name, ..] = beats.died().as_slice() {
+                tracing::error!("the thread '{name}' has died");
+                return Err(RunError::Defect);
+            }
             match beats.stuck(boot_time_now()) {
                 stuck if stuck.is_empty() => notify(&[NotifyState::Watchdog]),
                 stuck => tracing::error!("stuck: {}; the watchdog is not fed", stuck.join(", ")),
@@ -242,6 +348,7 @@ fn look_after(signals: &Receiver<()>, cameras: &Cameras, beats: &Heartbeats) -> 
 
 fn stop(
     cameras: Cameras,
+    evidence: Option<Evidence>,
     uplink: Option<UplinkHandle>,
     journal: &JournalHandle,
     journal_thread: JournalThread,
@@ -252,6 +359,10 @@ fn stop(
     }
     if !cameras.wait(Instant::now() + CAMERAS_STOP) {
         tracing::warn!("a camera did not stop in time; it is left behind");
+    }
+    // It waits for the commit of the events that its stills belong to.
+    if evidence.is_some_and(|evidence| !evidence.thread.stop(EVIDENCE_STOP)) {
+        tracing::warn!("the last stills are not written; they are lost");
     }
     // The uplink delivers what is committed: it must be, before it is told to end.
     if !journal.flush_within(LAST_COMMIT) {

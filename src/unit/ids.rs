@@ -43,7 +43,9 @@ impl IdMaker {
                 for part in [camera.as_bytes(), &[0], log.as_bytes(), &[0], &counter.to_be_bytes()] {
                     hash.update(part);
                 }
-                bytes.copy_from_slice(&hash.finalize()[..10]);
+                for (byte, hashed) in bytes.iter_mut().zip(hash.finalize()) {
+                    *byte = hashed;
+                }
                 *counter += 1;
             }
         }

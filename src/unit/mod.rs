@@ -4,14 +4,23 @@
 mod analysis;
 mod coverage;
 mod daemon;
+mod fetch;
+mod gating;
 mod ids;
+mod memory;
+mod orders;
+mod portraits;
 mod publish;
+mod recorder;
 mod recording;
 mod report;
+mod timekeeping;
 mod vision;
+mod witness;
 
 pub use analysis::{Analysis, AnalysisCounts, AnalysisError, SharedDetector};
 pub use daemon::{RunError, run};
+pub use gating::Gating;
 pub use ids::IdMaker;
 pub use publish::{PublishError, ReplayPublisher, replay_journal};
 pub use recording::{Player, RecordingCounts, RecordingError};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Beat;
 use crate::config::Config;
 use crate::event::{Draft, Event, LogId};
-use crate::journal::{Journal, JournalError, JournalHandle, JournalOptions, JournalThread};
+use crate::journal::{Journal, JournalError, JournalHandle, JournalOptions, JournalThread, Limits};
 use crate::uplink::{LinkSettings, Uplink, UplinkError, UplinkHandle, UplinkSetup};
 
 /// How long the broker may acknowledge nothing before the wait is given up:
@@ -72,14 +72,23 @@ impl ReplayPublisher {
     /// When there is no broker in `config`, its settings are wrong, or the
     /// journal cannot be used, for example because another replay is using it.
     pub fn open(config: &Config) -> Result<ReplayPublisher, PublishError> {
-        let settings = LinkSettings::load(&config.unit, &config.uplink)?.with_client_id_suffix("replay");
+        let settings =
+            LinkSettings::load(&config.unit, &config.uplink)?.with_client_id_suffix("replay").always_connected();
         let broker = settings.broker().to_string();
         let mut options = JournalOptions::new(replay_journal(&config.journal.path), &config.unit.id);
         options.log = Some(LogId(format!("replay-{:08x}", getrandom::u32().map_err(PublishError::Random)?)));
         options.boot_event = false;
+        options.reserve_bytes = 0;
+        options.limits = Limits { keep: config.journal.keep.0, max_bytes: config.journal.max_size.0 };
         let (journal, thread) = Journal::open(options, Beat::unwatched())?;
-        let setup =
-            UplinkSetup { settings, journal: journal.clone(), announce: false, health: None, beat: Beat::unwatched() };
+        let setup = UplinkSetup {
+            settings,
+            journal: journal.clone(),
+            announce: false,
+            health: None,
+            stills: None,
+            beat: Beat::unwatched(),
+        };
         let uplink = Uplink::start(setup)?;
         // An existing file keeps its own id.
         let log = journal.status().log();

@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 use ffmpeg_next as ffmpeg;
 
 use super::analysis::{Analysis, AnalysisError};
+use super::gating::Gating;
 use super::ids::IdMaker;
 use super::report::Reporter;
-use crate::capture::{CaptureError, Decoder, FileTimeline, Frame, Interrupt, TimeBase, VideoInput};
+use crate::capture::{
+    CaptureError, Decoded, FileTimeline, Frame, GateCounts, GateMode, GateStatus, GatedDecoder, Interrupt, TimeBase,
+    VideoInput,
+};
 use crate::config::Source;
 use crate::domain::Mono;
 use crate::event::Draft;
@@ -21,8 +25,10 @@ pub struct RecordingCounts {
     pub frames: u64,
     /// Frames decoded from them.
     pub decoded: u64,
-    /// Packets that could not be decoded.
+    /// Packets that could not be decoded, and pictures that came out damaged.
     pub damaged: u64,
+    /// What the packet gate did.
+    pub gate: GateCounts,
 }
 
 /// Why a recording could not be played to its end.
@@ -59,6 +65,7 @@ pub struct Player {
     pub analysis: Analysis,
     /// Names and stamps for what they find.
     pub reporter: Reporter,
+    gating: Gating,
     ids: IdMaker,
     realtime: bool,
     interrupt: Interrupt,
@@ -68,8 +75,16 @@ pub struct Player {
 
 impl Player {
     /// A player; `interrupt` ends it early.
-    pub fn new(analysis: Analysis, reporter: Reporter, ids: IdMaker, realtime: bool, interrupt: Interrupt) -> Player {
-        Player { analysis, reporter, ids, realtime, interrupt, frame: Frame::empty(), happenings: Vec::new() }
+    pub fn new(
+        analysis: Analysis,
+        reporter: Reporter,
+        gating: Gating,
+        ids: IdMaker,
+        realtime: bool,
+        interrupt: Interrupt,
+    ) -> Player {
+        let (frame, happenings) = (Frame::empty(), Vec::new());
+        Player { analysis, reporter, gating, ids, realtime, interrupt, frame, happenings }
     }
 
     /// Plays `source` from `start` on the time line; each event goes to `sink`,
@@ -90,6 +105,7 @@ impl Player {
             timeline: FileTimeline::new(start, None),
             last_is_short: false,
             pace: self.realtime.then(|| (Instant::now(), start)),
+            gate: None,
         };
         let played = self.frames(source, start, &mut run, progress, sink);
         let (reporter, ids) = (&self.reporter, &mut self.ids);
@@ -109,41 +125,84 @@ impl Player {
     ) -> Result<(), RecordingError> {
         let mut input = VideoInput::open(source, &self.interrupt)?;
         let info = input.info().clone();
-        let mut decoder = Decoder::open(&info)?;
+        let mut decoder = self.gating.decoder(&info)?;
         run.timeline = FileTimeline::new(start, info.frame_interval);
+        // Packets come in decoding order; their pictures' times are others.
+        let mut packets = FileTimeline::new(start, info.frame_interval);
         let time_base = TimeBase { numerator: info.time_base.numerator(), denominator: info.time_base.denominator() };
-        let mut packet = ffmpeg::Packet::empty();
+        let micros = |stamp: i64| time_base.micros(stamp);
         let mut ended: Option<Result<(), RecordingError>> = None;
+        let mut last_stamp = None;
         loop {
+            // The ring keeps it.
+            let mut packet = ffmpeg::Packet::empty();
             match input.read(&mut packet) {
                 Ok(true) => {
                     run.counts.frames += 1;
                     run.last_is_short = packet.is_corrupt();
-                    decoder.send(&packet);
+                    last_stamp = last_stamp.max(packet.pts());
+                    let at = packets.at(packet.dts().or(packet.pts()).map(micros));
+                    decoder.push(packet, at);
+                    if !decoder.is_decoding() {
+                        self.unwatched(at, run, sink)?;
+                        progress(at.since(start), info.duration);
+                    }
                 }
                 Ok(false) => {
-                    decoder.send_end();
+                    decoder.end();
                     ended = Some(run.check_end(info.frames));
                 }
                 Err(e) => {
-                    decoder.send_end();
+                    decoder.end();
                     ended = Some(Err(e.into()));
                 }
             }
-            while let Some(stamp) = decoder.receive(&mut self.frame) {
+            while let Some(decoded) = decoder.receive(&mut self.frame) {
                 run.counts.decoded += 1;
-                self.frame.at = run.timeline.at(stamp.map(|s| time_base.micros(s)));
-                if !run.wait(self.frame.at, &self.interrupt) {
-                    return Err(CaptureError::Stopped.into());
+                if let Some(stamp) = self.wanted(decoded, &mut decoder, run, &micros)? {
+                    self.frame.at = run.timeline.at(stamp.map(micros));
+                    if !run.wait(self.frame.at, &self.interrupt) {
+                        return Err(CaptureError::Stopped.into());
+                    }
+                    self.one_frame(sink)?;
+                    let at = self.frame.at;
+                    decoder.seen(at, self.analysis.activity(at));
+                    progress(at.since(start), info.duration);
                 }
-                self.one_frame(sink)?;
-                progress(self.frame.at.since(start), info.duration);
             }
-            run.counts.damaged = decoder.damaged;
+            run.counts.damaged = decoder.damaged();
+            run.note_gate(&decoder.status());
             if let Some(ended) = ended.take() {
+                run.timeline.pass(last_stamp.map(micros));
                 return ended.and_then(|()| run.check_pictures());
             }
         }
+    }
+
+    /// Time passes without pictures.
+    fn unwatched(&mut self, at: Mono, run: &Run, sink: &mut dyn FnMut(Draft) -> bool) -> Result<(), RecordingError> {
+        if !run.wait(at, &self.interrupt) {
+            return Err(CaptureError::Stopped.into());
+        }
+        self.analysis.tick(at, &mut self.happenings);
+        self.hand_on(sink)
+    }
+
+    /// The stamp of the picture in hand, if it is to be analysed.
+    fn wanted(
+        &mut self,
+        decoded: Decoded,
+        decoder: &mut GatedDecoder,
+        run: &Run,
+        micros: &dyn Fn(i64) -> i64,
+    ) -> Result<Option<Option<i64>>, RecordingError> {
+        let stamp = match decoded {
+            Decoded::Picture(stamp) => return Ok(Some(stamp)),
+            Decoded::Probe(stamp) => stamp,
+        };
+        self.frame.at = run.timeline.clone().at(stamp.map(micros));
+        let differs = self.analysis.differs(&mut self.frame)?;
+        Ok(decoder.compared(differs, stamp).then_some(stamp))
     }
 
     fn one_frame(&mut self, sink: &mut dyn FnMut(Draft) -> bool) -> Result<(), RecordingError> {
@@ -171,9 +230,19 @@ struct Run {
     last_is_short: bool,
     /// When playing at its own speed: the wall clock at a media time.
     pace: Option<(Instant, Mono)>,
+    /// What the gate did last, and why.
+    gate: Option<(GateMode, &'static str)>,
 }
 
 impl Run {
+    fn note_gate(&mut self, status: &GateStatus) {
+        if self.gate.is_none_or(|(mode, why)| (mode, why) != (status.mode, status.why)) {
+            tracing::debug!("gate {:?}: {}, trust {:.2}", status.mode, status.why, status.trust);
+            self.gate = Some((status.mode, status.why));
+        }
+        self.counts.gate = status.counts;
+    }
+
     /// At the end of the file: was that all?
     fn check_end(&self, announced: Option<u64>) -> Result<(), RecordingError> {
         let packets = self.counts.frames;

@@ -1,6 +1,7 @@
 //! From what the scene says to events of the wire format: names instead of
 //! indices, UTC instead of the pipeline's time.
 
+use super::coverage::Watched;
 use crate::clock::Clock;
 use crate::config::CameraConfig;
 use crate::detect::Classes;
@@ -33,16 +34,17 @@ impl Reporter {
         self.draft(at, Body::Camera { cam: self.camera.name.clone(), phase, why })
     }
 
-    /// What was watched between `from` and `to`.
-    pub fn watch(&self, from: Mono, to: Mono, frames: u64, blind: std::time::Duration) -> Draft {
+    /// What was watched in an interval.
+    pub fn watch(&self, watched: &Watched) -> Draft {
         let body = Body::Watch {
             cam: self.camera.name.clone(),
-            from: self.clock.stamp(from).t,
-            to: self.clock.stamp(to).t,
-            frames,
-            blind_s: Seconds(blind.as_secs_f32()),
+            from: self.clock.stamp(watched.from).t,
+            to: self.clock.stamp(watched.to).t,
+            frames: watched.frames,
+            blind_s: Seconds(watched.blind.as_secs_f32()),
+            paused_s: (!watched.paused.is_zero()).then_some(Seconds(watched.paused.as_secs_f32())),
         };
-        self.draft(to, body)
+        self.draft(watched.to, body)
     }
 
     /// The event for `happening`.
@@ -50,7 +52,7 @@ impl Reporter {
         let cam = self.camera.name.clone();
         let class_name = |class: u16| self.classes.name(class).to_owned();
         let body = match &happening.what {
-            What::Sighting { id, group, class, confidence, bbox, end } => Body::Sighting {
+            What::Sighting { id, group, class, confidence, bbox, end, .. } => Body::Sighting {
                 phase: if end.is_some() { Phase::End } else { Phase::Start },
                 id: *id,
                 cam,
@@ -60,6 +62,8 @@ impl Reporter {
                 bbox: (*bbox).into(),
                 dur: end.map(|(since, _)| Seconds(happening.at.since(since).as_secs_f32())),
                 why: end.map(|(_, why)| why_ended(why).to_owned()),
+                // Whoever keeps stills knows.
+                still: None,
             },
             What::Crossing { id, group, class, confidence, bbox, wire, direction, gid } => Body::Crossing {
                 id: *id,
@@ -108,5 +112,6 @@ fn why_ended(why: SightingEnd) -> &'static str {
         SightingEnd::Left => "left",
         SightingEnd::Stop => "stop",
         SightingEnd::Stationary => "stationary",
+        SightingEnd::Paused => "paused",
     }
 }

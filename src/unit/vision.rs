@@ -4,19 +4,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender};
+use crossbeam_channel::{RecvTimeoutError, Sender, TryRecvError};
 use ffmpeg_next as ffmpeg;
 
 use super::analysis::Analysis;
 use super::coverage::Coverage;
+use super::gating::Gating;
 use super::ids::IdMaker;
+use super::portraits::Portraits;
+use super::recorder::Recorder;
 use super::report::Reporter;
-use crate::capture::{CaptureError, Decoder, FileTimeline, Frame, LiveTimeline, Message, Reader, StreamInfo, TimeBase};
+use super::witness::Witness;
+use crate::capture::{
+    CaptureError, Decoded, FileTimeline, Frame, GateCounts, GateMode, GateStatus, GatedDecoder, LiveTimeline, Message,
+    Reader, StreamInfo, TimeBase,
+};
 use crate::clock::{Beat, boot_time_now};
+use crate::control::PauseSwitch;
 use crate::domain::Mono;
 use crate::event::{Draft, Phase};
 use crate::health::CameraStats;
-use crate::journal::JournalHandle;
+use crate::journal::{JournalHandle, Timing};
 use crate::scene::{Happening, SightingEnd};
 
 /// One packet's decoding and analysis never takes longer, unless it is stuck.
@@ -25,6 +33,9 @@ const WORK_LIMIT: Duration = Duration::from_secs(20);
 const IDLE_STEP: Duration = Duration::from_millis(500);
 /// Packets, but no pictures for so long: the camera is blind.
 const BLIND_AFTER: Duration = Duration::from_secs(10);
+/// While it catches up with a live camera, new packets are taken in after so
+/// many pictures.
+const PICTURES_AT_A_TIME: usize = 4;
 
 /// How a vision thread ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,55 +73,86 @@ pub struct Vision {
     pub journal: JournalHandle,
     /// What health shows.
     pub stats: Arc<CameraStats>,
+    /// How its stream is decoded.
+    pub gating: Gating,
+    /// Takes stills, if they are wanted.
+    pub witness: Option<Witness>,
+    /// Records clips, if they are wanted.
+    pub recorder: Option<Recorder>,
+    /// Shows what it sees to those who ask.
+    pub portraits: Portraits,
     /// For the watchdog.
     pub beat: Beat,
     /// Media time counts, not the clock: a file played as fast as it goes.
     pub media_time: bool,
+    /// Whether anything is to be watched.
+    pub pause: Arc<PauseSwitch>,
 }
 
 impl Vision {
     /// Runs until the source is over or stopped.
     pub fn run(self) -> Ended {
         let now = boot_time_now();
-        let Vision { reader, analysis, reporter, journal, stats, beat, media_time } = self;
+        let Vision { reader, beat, pause, .. } = self;
         let mut watch = Watching {
-            analysis,
-            reporter,
-            journal,
-            stats,
+            analysis: self.analysis,
+            reporter: self.reporter,
+            journal: self.journal,
+            stats: self.stats,
+            gating: self.gating,
+            witness: self.witness,
+            recorder: self.recorder,
+            portraits: self.portraits,
+            gates_before: GateCounts::default(),
+            damaged_before: 0,
+            gate: None,
             ids: IdMaker::Random,
-            media_time,
+            media_time: self.media_time,
+            source: None,
+            paused: false,
             stream: None,
             frame: Frame::empty(),
             happenings: Vec::new(),
             drafts: Vec::new(),
             coverage: Coverage::new(now),
+            available: now,
+            eventful: None,
             lost: None,
             blind: false,
+            counted_ahead: 0,
             last_picture: now,
             complained: None,
         };
         loop {
             beat.waiting();
-            let message = reader.messages.recv_timeout(IDLE_STEP);
+            let message = match watch.is_behind() {
+                true => reader.messages.try_recv().map_err(|e| match e {
+                    TryRecvError::Empty => RecvTimeoutError::Timeout,
+                    TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+                }),
+                false => reader.messages.recv_timeout(IDLE_STEP),
+            };
             if reader.stopping() {
                 return watch.finish(SightingEnd::Stop, &beat);
             }
             beat.working(WORK_LIMIT);
+            watch.paused(pause.is_on(boot_time_now()));
+            watch.attend(boot_time_now());
             watch.stats.queue.store(reader.messages.len() as u64, Relaxed);
             watch.stats.dropped.store(reader.dropped.load(Relaxed), Relaxed);
             match message {
-                Ok(Message::Opened { info, recording }) => watch.opened(*info, recording),
-                Ok(Message::Packet { packet, arrival }) => watch.packet(&packet, arrival),
+                Ok(Message::Opened { info, recording }) => watch.opened(&info, recording, &beat),
+                Ok(Message::Packet { packet, arrival }) => watch.packet(packet, arrival),
                 Ok(Message::Lost { why }) => watch.lost(why),
                 Ok(Message::Ended) => {
-                    watch.last_pictures();
+                    watch.last_pictures(&beat);
                     watch.lost("end of file".to_owned());
                     return watch.finish(SightingEnd::Left, &beat);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return watch.finish(SightingEnd::Stop, &beat),
             }
+            watch.some_pictures(&beat);
             watch.tick(boot_time_now());
             if watch.hand_over(&beat).is_err() {
                 return Ended::Badly;
@@ -121,7 +163,12 @@ impl Vision {
 
 /// The stream at present.
 struct Stream {
-    decoder: Decoder,
+    decoder: GatedDecoder,
+    /// A file: it waits, so nothing need be left out.
+    recording: bool,
+    /// Pictures are waiting.
+    behind: bool,
+    last_stamp: i64,
     time_base: TimeBase,
     has_clock: bool,
     live: LiveTimeline,
@@ -129,92 +176,283 @@ struct Stream {
     media: Option<FileTimeline>,
 }
 
+impl Stream {
+    /// When the picture with this stamp was taken.
+    fn time(&mut self, stamp: Option<i64>) -> Mono {
+        let micros = stamp.map(|s| self.time_base.micros(s));
+        let now = boot_time_now();
+        match &mut self.media {
+            Some(media) => media.at(micros),
+            None if self.has_clock => self.live.at(micros, now),
+            // The stamps are arrival times.
+            None => micros.map_or(now, |us| Mono::from_micros(u64::try_from(us).unwrap_or(0)).min(now)),
+        }
+    }
+}
+
 struct Watching {
     analysis: Analysis,
     reporter: Reporter,
     journal: JournalHandle,
     stats: Arc<CameraStats>,
+    gating: Gating,
+    witness: Option<Witness>,
+    recorder: Option<Recorder>,
+    portraits: Portraits,
+    /// What the gates of earlier streams did.
+    gates_before: GateCounts,
+    /// The same of their decoders.
+    damaged_before: u64,
+    gate: Option<(GateMode, &'static str)>,
     ids: IdMaker,
     media_time: bool,
+    /// The source that is open, and whether it is a recording.
+    source: Option<(StreamInfo, bool)>,
+    /// Nothing is to be watched.
+    paused: bool,
     stream: Option<Stream>,
     frame: Frame,
     happenings: Vec<Happening>,
     drafts: Vec<Draft>,
     coverage: Coverage,
+    /// When the packet arrived that the decoder was given last.
+    available: Mono,
+    /// The same, of a picture whose happenings are not handed over yet.
+    eventful: Option<Mono>,
     lost: Option<String>,
     blind: bool,
+    /// Frames that were counted as watched when they came undecoded, and that
+    /// may yet be decoded.
+    counted_ahead: u64,
     last_picture: Mono,
     /// When a failure of the analysis was last logged.
     complained: Option<Mono>,
 }
 
 impl Watching {
-    fn opened(&mut self, info: StreamInfo, recording: bool) {
+    fn opened(&mut self, info: &StreamInfo, recording: bool, beat: &Beat) {
         if self.stats.frames.load(Relaxed) > 0 {
             self.stats.reconnects.fetch_add(1, Relaxed);
         }
         if recording {
-            self.last_pictures();
+            self.last_pictures(beat);
             self.close(SightingEnd::Left);
         }
+        self.forget_stream();
+        self.source = Some((info.clone(), recording));
+        if !self.paused {
+            self.new_stream(info, recording);
+        }
+    }
+
+    fn new_stream(&mut self, info: &StreamInfo, recording: bool) {
         let now = boot_time_now();
         self.last_picture = now;
-        match Decoder::open(&info) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.opened(info, &self.reporter);
+        }
+        match self.gating.decoder(info) {
             Ok(decoder) => {
                 let (numerator, denominator) = (info.time_base.numerator(), info.time_base.denominator());
                 self.stream = Some(Stream {
                     decoder,
+                    recording,
+                    behind: false,
+                    last_stamp: i64::MIN,
                     time_base: TimeBase { numerator, denominator },
                     has_clock: info.has_clock,
                     live: LiveTimeline::default(),
                     media: self.media_time.then(|| FileTimeline::new(now, info.frame_interval)),
                 });
             }
-            Err(e) => {
-                self.stream = None;
-                self.went_blind(now, e.to_string());
+            Err(e) => self.went_blind(now, e.to_string()),
+        }
+    }
+
+    /// Whether watching is paused. While it is, packets are thrown away undecoded;
+    /// afterwards everything begins anew.
+    fn paused(&mut self, paused: bool) {
+        if self.paused == paused {
+            return;
+        }
+        self.paused = paused;
+        let now = boot_time_now();
+        if paused {
+            tracing::info!("paused: nothing is watched");
+            self.forget_stream();
+            self.close(SightingEnd::Paused);
+            (self.blind, self.counted_ahead) = (false, 0);
+            self.coverage.pause(now);
+        } else {
+            tracing::info!("the pause is over");
+            self.coverage.resume(now);
+            if let Some((info, recording)) = self.source.clone() {
+                self.new_stream(&info, recording);
             }
         }
     }
 
-    fn packet(&mut self, packet: &ffmpeg::Packet, arrival: Mono) {
-        self.stats.frame_arrived(arrival);
-        let Some(mut stream) = self.stream.take() else { return };
-        let micros = |stamp: Option<i64>| stamp.filter(|_| stream.has_clock).map(|s| stream.time_base.micros(s));
-        stream.live.observe(micros(packet.pts()), arrival);
-        stream.decoder.send(packet);
-        self.pictures(&mut stream);
-        self.stream = Some(stream);
-    }
-
-    /// No more packets: the pictures that the decoder held back for reordering.
-    fn last_pictures(&mut self) {
-        if let Some(mut stream) = self.stream.take() {
-            stream.decoder.send_end();
-            self.pictures(&mut stream);
+    /// Looks after those who want to see a picture.
+    fn attend(&mut self, now: Mono) {
+        let obstacle = match &self.stream {
+            _ if self.paused => Some("the unit is paused"),
+            None => Some("the camera gives no pictures"),
+            Some(_) => None,
+        };
+        let wanted = self.portraits.attend(now, obstacle);
+        if let Some(stream) = self.stream.as_mut().filter(|_| wanted) {
+            stream.decoder.ask();
         }
     }
 
-    fn pictures(&mut self, stream: &mut Stream) {
-        while let Some(stamp) = stream.decoder.receive(&mut self.frame) {
-            let micros = stamp.filter(|_| stream.has_clock).map(|s| stream.time_base.micros(s));
-            self.frame.at = match &mut stream.media {
-                Some(media) => media.at(micros),
-                None => stream.live.at(micros, boot_time_now()),
+    fn packet(&mut self, mut packet: ffmpeg::Packet, arrival: Mono) {
+        self.stats.frame_arrived(arrival);
+        self.available = arrival;
+        if self.paused {
+            self.stats.connected.store(true, Relaxed);
+        }
+        let Some(stream) = &mut self.stream else { return };
+        if stream.has_clock {
+            stream.live.observe(packet.pts().map(|s| stream.time_base.micros(s)), arrival);
+        } else {
+            // Its arrival is all that is known of its time, and pictures that
+            // are decoded later must not lose it.
+            stream.last_stamp = stream.time_base.stamp(arrival.as_micros()).max(stream.last_stamp.saturating_add(1));
+            packet.set_pts(Some(stream.last_stamp));
+            packet.set_dts(Some(stream.last_stamp));
+        }
+        stream.decoder.push(packet, arrival);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.packets(stream.decoder.ring(), &self.reporter);
+        }
+        if !stream.decoder.is_decoding() {
+            // Watched by its packets: nothing moves.
+            self.last_picture = boot_time_now();
+            self.coverage.frame(self.last_picture);
+            self.counted_ahead += 1;
+        }
+    }
+
+    /// Pictures wait to be decoded.
+    fn is_behind(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.behind)
+    }
+
+    /// No more packets: the pictures that the decoder held back for reordering.
+    fn last_pictures(&mut self, beat: &Beat) {
+        if let Some(mut stream) = self.stream.take() {
+            stream.decoder.end();
+            stream.recording = true;
+            self.pictures(&mut stream, beat);
+            self.stream = Some(stream);
+            // While there are packets for a clip of it.
+            self.report();
+            self.forget_stream();
+        }
+    }
+
+    /// As many pictures as there are, but of a live camera only a few at a time.
+    fn some_pictures(&mut self, beat: &Beat) {
+        if let Some(mut stream) = self.stream.take() {
+            self.pictures(&mut stream, beat);
+            self.note_gate(&stream.decoder.status());
+            self.stats.damaged.store(self.damaged_before + stream.decoder.damaged(), Relaxed);
+            self.stream = Some(stream);
+        }
+    }
+
+    fn pictures(&mut self, stream: &mut Stream, beat: &Beat) {
+        let most = if stream.recording { usize::MAX } else { PICTURES_AT_A_TIME };
+        for _ in 0..most {
+            let Some(decoded) = stream.decoder.receive(&mut self.frame) else {
+                stream.behind = false;
+                if stream.decoder.is_decoding() {
+                    self.counted_ahead = 0;
+                }
+                return;
             };
+            beat.working(WORK_LIMIT);
+            self.stats.decoded.fetch_add(1, Relaxed);
+            match decoded {
+                Decoded::Picture(stamp) => {
+                    self.frame.at = stream.time(stamp);
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.pictured(stamp.map(|s| stream.time_base.micros(s)), self.frame.at);
+                    }
+                    self.picture();
+                    stream.decoder.seen(self.frame.at, self.analysis.activity(self.frame.at));
+                    self.offer(stream);
+                }
+                Decoded::Probe(stamp) => self.probe(stream, stamp),
+            }
+        }
+        stream.behind = true;
+    }
+
+    /// A keyframe from a time in which nothing is decoded.
+    fn probe(&mut self, stream: &mut Stream, stamp: Option<i64>) {
+        // It may have to be taken back.
+        let times = (stream.live.clone(), stream.media.clone());
+        self.frame.at = stream.time(stamp);
+        let differs = self.analysis.differs(&mut self.frame);
+        if let Err(e) = &differs {
+            self.complain(boot_time_now(), &e.to_string());
+        }
+        let differs = differs.unwrap_or(true);
+        if stream.decoder.compared(differs, stamp) {
             self.picture();
+            stream.decoder.seen(self.frame.at, self.analysis.activity(self.frame.at));
+        }
+        if differs {
+            (stream.live, stream.media) = times;
+        } else {
+            // What came before it is never decoded.
+            self.counted_ahead = 0;
+            self.offer(stream);
+        }
+    }
+
+    /// The last picture, for those who want to see one.
+    fn offer(&mut self, stream: &Stream) {
+        self.portraits.offer(&mut self.frame, &mut self.analysis, &self.reporter, !stream.recording);
+    }
+
+    fn note_gate(&mut self, status: &GateStatus) {
+        self.stats.gate(status, &self.gates_before);
+        if self.gate != Some((status.mode, status.why)) {
+            tracing::debug!("gate {:?}: {}, trust {:.2}", status.mode, status.why, status.trust);
+            self.gate = Some((status.mode, status.why));
+        }
+    }
+
+    /// The counters go on with the next stream.
+    fn forget_stream(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.lost(&self.reporter);
+        }
+        if let Some(stream) = self.stream.take() {
+            self.gates_before = self.gates_before.plus(&stream.decoder.status().counts);
+            self.damaged_before += stream.decoder.damaged();
         }
     }
 
     /// A decoded frame through the stages.
     fn picture(&mut self) {
         let now = boot_time_now();
-        let first = self.stats.decoded.fetch_add(1, Relaxed) == 0;
+        let first = self.stats.decoded.load(Relaxed) <= 1;
         self.stats.connected.store(true, Relaxed);
         let (reporter, ids) = (&self.reporter, &mut self.ids);
         let mut make = |at: Mono| ids.make(reporter.clock().stamp(at).t);
+        let happened = self.happenings.len();
         let seen = self.analysis.frame(&mut self.frame, &mut make, &mut self.happenings);
-        self.stats.inferences.store(self.analysis.counts().inferences, Relaxed);
+        self.stats.light(self.analysis.light());
+        let inferences = self.analysis.counts().inferences;
+        if self.stats.inferences.swap(inferences, Relaxed) != inferences {
+            self.stats.looked.record(boot_time_now().since(self.available));
+        }
+        if self.happenings.len() > happened {
+            self.eventful.get_or_insert(self.available);
+        }
         if let Err(e) = seen {
             self.complain(now, &e.to_string());
             if now.since(self.last_picture) > BLIND_AFTER {
@@ -225,7 +463,12 @@ impl Watching {
         if first {
             tracing::info!("the first picture is analysed");
         }
-        self.coverage.frame(now);
+        if self.counted_ahead > 0 {
+            self.counted_ahead -= 1;
+            self.coverage.frame_again(now);
+        } else {
+            self.coverage.frame(now);
+        }
         self.last_picture = now;
         if self.lost.take().is_some() {
             tracing::info!("the camera is back");
@@ -246,7 +489,8 @@ impl Watching {
 
     fn lost(&mut self, why: String) {
         self.stats.connected.store(false, Relaxed);
-        self.stream = None;
+        self.forget_stream();
+        self.source = None;
         if self.lost.is_none() {
             tracing::warn!("the camera gives no pictures: {why}");
             self.drafts.push(self.reporter.camera_event(boot_time_now(), Phase::Lost, Some(why.clone())));
@@ -271,7 +515,7 @@ impl Watching {
             self.analysis.tick(now, &mut self.happenings);
         }
         if let Some(w) = self.coverage.tick(now) {
-            self.drafts.push(self.reporter.watch(w.from, w.to, w.frames, w.blind));
+            self.drafts.push(self.reporter.watch(&w));
         }
     }
 
@@ -283,23 +527,46 @@ impl Watching {
 
     /// Everything that happened goes to the journal; waits when it must.
     fn hand_over(&mut self, beat: &Beat) -> Result<(), crate::journal::JournalError> {
-        let reporter = &self.reporter;
-        self.drafts.extend(self.happenings.drain(..).map(|h| reporter.event(&h)));
+        self.report();
         if self.drafts.is_empty() {
+            self.witness.iter_mut().for_each(Witness::hand_over);
             return Ok(());
         }
         // A disk that takes nothing for hours is a reason to wait.
         beat.waiting();
-        self.journal.append(std::mem::take(&mut self.drafts))
+        let timing = self.eventful.take().map(|since| Timing { since, latencies: Arc::clone(&self.stats.committed) });
+        self.journal.append_timed(std::mem::take(&mut self.drafts), timing)?;
+        self.witness.iter_mut().for_each(Witness::hand_over);
+        Ok(())
+    }
+
+    /// What happened as events, with the stills that they name.
+    fn report(&mut self) {
+        let reporter = &self.reporter;
+        for happening in self.happenings.drain(..) {
+            let mut draft = reporter.event(&happening);
+            if let (Some(witness), Some(album)) = (&mut self.witness, self.analysis.album()) {
+                witness.happened(&happening, &mut draft, album, reporter);
+            }
+            if let (Some(recorder), Some(stream)) = (&mut self.recorder, &self.stream) {
+                recorder.happened(&happening, stream.decoder.ring(), &mut self.ids, reporter);
+            }
+            self.drafts.push(draft);
+        }
+        if let (Some(witness), Some(album)) = (&mut self.witness, self.analysis.album()) {
+            witness.look_after(self.frame.at, album, reporter);
+        }
     }
 
     fn finish(mut self, why: SightingEnd, beat: &Beat) -> Ended {
+        self.portraits.give_up("the camera is not watched any more");
         self.close(why);
         let w = self.coverage.close(boot_time_now());
         self.stats.connected.store(false, Relaxed);
         // After the sightings' ends, which `hand_over` puts behind the drafts.
         let mut result = self.hand_over(beat);
-        self.drafts.push(self.reporter.watch(w.from, w.to, w.frames, w.blind));
+        self.forget_stream();
+        self.drafts.push(self.reporter.watch(&w));
         result = result.and(self.hand_over(beat));
         beat.finished();
         if result.is_ok() { Ended::Well } else { Ended::Badly }

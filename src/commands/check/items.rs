@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::table::Item;
 use crate::capture::{CaptureError, Colour, Frame, Matrix, Picture, Plane, Rotation, Watched, watch};
-use crate::clock::SystemClock;
+use crate::clock::{Gpsd, Heard, SystemClock, source_name};
 use crate::config::{CameraConfig, Config, DetectorConfig, JournalConfig, Source, SourceKind};
 use crate::detect::{DetectError, Detector, Runtime};
 use crate::event::TimeSource;
-use crate::journal::{self, JournalError};
+use crate::journal::{self, JournalError, JournalReader};
 use crate::uplink::{LinkSettings, UplinkError, probe};
 
 /// How much of a camera is looked at.
@@ -18,6 +18,8 @@ const CAMERA_SPAN: Duration = Duration::from_secs(3);
 /// Opening takes 20 s at most and reading 10 s; a driver may hang beyond all
 /// limits.
 const CAMERA_PATIENCE: Duration = Duration::from_secs(35);
+/// A receiver that sees the sky gives a fix each second.
+const GPSD_PATIENCE: Duration = Duration::from_secs(6);
 /// Less free space than this is worth a warning: some 100 000 events.
 const LITTLE_SPACE: u64 = 100 << 20;
 
@@ -56,14 +58,14 @@ pub(super) fn detector(config: &Config) -> Item {
         Ok(times) => times.into_iter().min().unwrap_or_default(),
         Err(error) => return Item::failed(NAME, error.to_string(), "this model does not run on this machine"),
     };
-    let (input, hash) = (detector.input(), detector.model_hash());
-    let family = detector.model_family();
-    let detail =
-        format!("{title}, {family}, {}x{}, {hash}, {} ms a look", input.width, input.height, took.as_millis().max(1));
-    if took.as_secs_f32() * config.detector.active_rate > 1.0 {
+    let (input, hash, family) = (detector.input(), detector.model_hash(), detector.model_family());
+    let classes = format!("{} classes {}", detector.classes().named(), detector.names_source());
+    let (width, height, ms) = (input.width, input.height, took.as_millis().max(1));
+    let detail = format!("{title}, {family}, {width}x{height}, {classes}, {hash}, {ms} ms a look");
+    if took.as_secs_f32() * config.detector.active_rate() > 1.0 {
         let advice = format!(
             "slower than [detector] active_rate = {}: objects that move fast may be missed",
-            config.detector.active_rate
+            config.detector.active_rate()
         );
         return Item::warning(NAME, detail, &advice);
     }
@@ -213,7 +215,7 @@ fn journal_advice(error: &JournalError) -> &'static str {
 /// The broker: does it let us in?
 pub(super) fn broker(config: &Config) -> Item {
     const NAME: &str = "broker";
-    let settings = match LinkSettings::load(&config.unit, &config.uplink) {
+    let settings = match LinkSettings::load_with(&config.unit, &config.uplink, &known_clock(&config.journal)) {
         Ok(settings) => settings,
         Err(UplinkError::NoBroker) => return Item::ok(NAME, "no broker configured: events stay on the unit"),
         Err(error) => return Item::failed(NAME, error.to_string(), "correct [uplink]"),
@@ -240,20 +242,53 @@ fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// The clock, with what the daemon noted about it in its journal.
+fn known_clock(config: &JournalConfig) -> SystemClock {
+    let clock = SystemClock::new();
+    // Whether the journal can be read is another item's business.
+    if let Some(saved) = JournalReader::open(&config.path).ok().and_then(|reader| reader.saved_clock().ok().flatten()) {
+        clock.resume(&saved);
+    }
+    clock
+}
+
 /// What vouches for the time.
-pub(super) fn clock() -> Item {
+pub(super) fn clock(config: &Config) -> Item {
     const NAME: &str = "clock";
-    let reading = SystemClock::new().read();
-    match (reading.source, reading.uncertainty_ms) {
-        (TimeSource::None, _) => Item::warning(
-            NAME,
-            format!("{}, not synchronised", reading.utc),
-            "events say so (\"ts\":\"none\"); let systemd-timesyncd or chrony set the clock",
-        ),
-        (source, uncertainty) => {
-            let bound = uncertainty.map(|ms| format!(" within {ms} ms")).unwrap_or_default();
-            let source = format!("{source:?}").to_uppercase();
-            Item::ok(NAME, format!("{}, synchronised by {source}{bound}", reading.utc))
+    let clock = known_clock(&config.journal);
+    let satellites = config.clock.gpsd.as_deref().map(|address| listen_to_gpsd(address, &clock));
+    clock.poll();
+    let reading = clock.read();
+    let mut detail = format!("{}, ", reading.utc);
+    detail += &match (reading.source, reading.uncertainty_ms) {
+        (TimeSource::None, _) => "not synchronised: times are ± unknown".to_owned(),
+        (source, None) => format!("by {}: times are ± unknown", source_name(source)),
+        (source, Some(ms)) => format!("by {}, ± {ms} ms", source_name(source)),
+    };
+    if let Some(Err(problem)) = satellites {
+        detail += &format!("\n{problem}");
+        return Item::warning(NAME, detail, "is gpsd running at [clock] gpsd, and does the receiver see the sky?");
+    }
+    match reading.uncertainty_ms {
+        Some(_) => Item::ok(NAME, detail),
+        None => Item::warning(NAME, detail, "install chrony, or give a gpsd in [clock]; events are re-timed later"),
+    }
+}
+
+/// Waits for as many fixes as it takes to believe them.
+fn listen_to_gpsd(address: &str, clock: &SystemClock) -> Result<(), String> {
+    let failed = |e: std::io::Error| format!("gpsd at {address} does not answer: {e}");
+    let mut gpsd = Gpsd::connect(address).map_err(failed)?;
+    let until = Instant::now() + GPSD_PATIENCE;
+    let mut fixes = 0;
+    while fixes < 3 {
+        if Instant::now() >= until {
+            return Err(format!("gpsd at {address} has no fix"));
+        }
+        if let Heard::Fix(fix) = gpsd.hear().map_err(failed)? {
+            clock.gps(fix);
+            fixes += 1;
         }
     }
+    Ok(())
 }

@@ -55,7 +55,7 @@ pub fn run(args: &CheckArgs) -> Result<(), CommandError> {
     }
     table.push(journal);
     table.push(uplink.join().unwrap_or_else(|_| Item::failed("broker", "the check itself failed", "report this")));
-    table.push(items::clock());
+    table.push(items::clock(config));
     let mut stdout = std::io::stdout().lock();
     write!(stdout, "{table}").and_then(|()| stdout.flush()).map_err(CommandError::stdout)?;
     match table.names(State::Failed) {

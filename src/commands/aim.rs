@@ -1,18 +1,16 @@
 //! `tawny aim`: one picture that shows what a camera's configuration means.
 
-mod overlay;
-
 use std::io::{Cursor, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use image::ImageFormat;
 
-use self::overlay::{Sight, draw};
 use super::{CommandError, ConfigFile};
 use crate::capture::{CaptureError, Frame, upright_rgb, watch};
 use crate::config::{CameraConfig, Config, Loaded, Source};
 use crate::detect::Detector;
+use crate::drawing::{Sight, draw};
 use crate::motion::Motion;
 
 /// How long a camera is watched, so that what moves stands out.

@@ -1,0 +1,219 @@
+//! `tawny receive`: the other end of the wire.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use sha2::{Digest, Sha256};
+
+use super::{BrokerArgs, CommandError};
+use crate::config::HumanDuration;
+use crate::domain::to_hex;
+use crate::receive::{Advice, Archive, Gap, Ledger, Message, note_event};
+use crate::uplink::{LinkSettings, Listener, listen};
+
+/// Receives what units send: each event once, and none missing
+///
+/// Subscribes to everything below the prefix and writes each event as one line of
+/// JSON, as it came. What comes twice is dropped. A number that is missing although its
+/// unit is done with it is asked for again ("resend"), and reported when it does
+/// not come. With --out the file is continued after a restart, and the broker keeps
+/// what comes meanwhile for six hours; what is missing then is asked for too.
+///
+/// Ends with Ctrl-C, and says on stderr what was received and what is missing.
+///
+/// Example: tawny receive --broker mqtt://broker.local --out events.jsonl
+#[derive(Debug, Args)]
+pub struct ReceiveArgs {
+    /// Where they come from.
+    #[command(flatten)]
+    pub broker: BrokerArgs,
+    /// Append the events to this file instead of printing them
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Ask for everything that the units still hold, not only for what was sent
+    /// since this receiver began
+    #[arg(long)]
+    pub history: bool,
+    /// Never ask for anything: only listen
+    #[arg(long)]
+    pub silent: bool,
+    /// End when no event has come for this long, for example 10s
+    #[arg(long, value_name = "DURATION")]
+    pub idle: Option<HumanDuration>,
+}
+
+/// Receives until told to end.
+///
+/// # Errors
+/// Code 2 for an address that is none; code 1 when the file cannot be written or
+/// a file that is named cannot be read.
+pub fn run(args: &ReceiveArgs) -> Result<(), CommandError> {
+    let mut ledger = Ledger::new(args.history);
+    let archive = match &args.out {
+        Some(path) => {
+            let failed = |e: io::Error| CommandError::Failed(format!("{}: {e}", path.display()));
+            Some(Archive::open(path, &mut ledger).map_err(failed)?)
+        }
+        None => None,
+    };
+    let settings = settings(args)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|e| CommandError::Failed(format!("no signal handler: {e}")))?;
+    }
+    let now = Instant::now();
+    let mut receiving = Receiving {
+        ledger,
+        archive,
+        began: now,
+        last_event: now,
+        idle: args.idle.map(|idle| idle.0),
+        silent: args.silent,
+        counts: Counts::default(),
+        stdout_closed: false,
+    };
+    let ended = listen(&settings, args.out.is_some(), &stop, &mut receiving);
+    receiving.say_goodbye();
+    if receiving.stdout_closed {
+        return Err(CommandError::OutputClosed);
+    }
+    ended.map_err(|e| CommandError::Failed(e.to_string()))
+}
+
+fn settings(args: &ReceiveArgs) -> Result<LinkSettings, CommandError> {
+    // The same file, the same name at the broker: it knows what was not received.
+    let name = match &args.out {
+        Some(path) => place_of(path),
+        None => format!("{:08x}", getrandom::u32().unwrap_or(std::process::id())),
+    };
+    args.broker.settings(&format!("receive-{name}"))
+}
+
+/// Eight characters that stand for this file on this machine.
+fn place_of(path: &Path) -> String {
+    let host = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let digest = Sha256::new().chain_update(host.trim()).chain_update(path.as_os_str().as_encoded_bytes()).finalize();
+    to_hex(&digest).chars().take(8).collect()
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    events: u64,
+    repeated: u64,
+    asked: u64,
+    given_up: u64,
+}
+
+struct Receiving {
+    ledger: Ledger,
+    archive: Option<Archive>,
+    began: Instant,
+    last_event: Instant,
+    idle: Option<Duration>,
+    silent: bool,
+    counts: Counts,
+    stdout_closed: bool,
+}
+
+impl Receiving {
+    fn write(&mut self, json: &str) -> io::Result<()> {
+        match &mut self.archive {
+            Some(archive) => archive.write(json),
+            None => {
+                let mut stdout = io::stdout().lock();
+                let written = writeln!(stdout, "{json}").and_then(|()| stdout.flush());
+                self.stdout_closed = written.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::BrokenPipe);
+                written
+            }
+        }
+    }
+
+    fn say_goodbye(&self) {
+        let gaps = self.ledger.gaps();
+        let missing: u64 = gaps.iter().map(|gap| gap.to - gap.from + 1).sum::<u64>() + self.counts.given_up;
+        let Counts { events, repeated, asked, .. } = self.counts;
+        // Nobody is left to tell if stderr is closed.
+        let _ = writeln!(io::stderr(), "{events} events, {repeated} repeated, {asked} requests, {missing} missing");
+        for gap in gaps {
+            let _ = writeln!(io::stderr(), "missing: {}", described(&gap));
+        }
+    }
+}
+
+fn described(gap: &Gap) -> String {
+    // What units call themselves is not to be trusted on a terminal.
+    let plain = |text: &str| text.chars().filter(|c| !c.is_control()).take(64).collect::<String>();
+    format!("{}, journal {}, {} to {}", plain(&gap.unit), plain(&gap.log), gap.from, gap.to)
+}
+
+impl Listener for Receiving {
+    fn message(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
+        match Message::read(topic, payload) {
+            Message::Event(key) => {
+                self.last_event = Instant::now();
+                // Only what is one line of text can be one line of the file.
+                let Ok(json) = std::str::from_utf8(payload) else { return Ok(()) };
+                if json.contains(['\n', '\r']) {
+                    return Ok(());
+                }
+                if note_event(&mut self.ledger, &key) {
+                    self.counts.events += 1;
+                    self.write(json)?;
+                } else {
+                    self.counts.repeated += 1;
+                }
+            }
+            Message::Progress { unit, progress } => {
+                self.ledger.status(&unit, &progress.log, progress.low);
+                if progress.is_online() {
+                    self.ledger.online(&unit);
+                }
+            }
+            Message::Reply | Message::Other => {}
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Option<Vec<(String, String)>> {
+        if self.idle.is_some_and(|idle| self.last_event.elapsed() >= idle) {
+            return None;
+        }
+        if self.silent {
+            return Some(Vec::new());
+        }
+        let mut commands = Vec::new();
+        for advice in self.ledger.advise(self.began.elapsed()) {
+            match advice {
+                Advice::Ask(gap) => {
+                    tracing::info!("missing: {}; asked for again", described(&gap));
+                    self.counts.asked += 1;
+                    let id = format!("receive-{:08x}", getrandom::u32().unwrap_or_default());
+                    let Gap { unit, log, from, to } = gap;
+                    let command = serde_json::json!({"id": id, "do": "resend", "log": log, "from": from, "to": to});
+                    commands.push((format!("{unit}/cmd"), command.to_string()));
+                }
+                Advice::GiveUp(gap) => {
+                    tracing::warn!("missing for good: {}", described(&gap));
+                    self.counts.given_up += gap.to - gap.from + 1;
+                }
+            }
+        }
+        Some(commands)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        ReceiveArgs::augment_args(clap::Command::new("receive")).debug_assert();
+    }
+}

@@ -1,0 +1,90 @@
+//! Entrances for fuzzing: each takes any bytes as what comes from outside, and
+//! must neither panic nor break the promises that it asserts.
+//!
+//! `fuzz/` runs them under libFuzzer, `tests/fuzz_corpus.rs` runs what that has
+//! found, and variations of it, with any compiler. They are no interface.
+
+pub use crate::capture::fuzz::{packets, video};
+pub use crate::detect::fuzz::{names, outputs};
+
+use std::path::Path;
+
+use crate::control::{Command, What, parse};
+use crate::event::{Event, from_cbor, to_cbor};
+use crate::receive::{EventKey, Ledger, Message, note_event};
+
+/// Takes any bytes.
+pub type Entrance = fn(&[u8]);
+
+/// By name, in the order of the data's way.
+pub const ENTRANCES: [(&str, Entrance); 8] = [
+    ("config", config),
+    ("video", video),
+    ("packets", packets),
+    ("outputs", outputs),
+    ("names", names),
+    ("event", event),
+    ("message", message),
+    ("command", command),
+];
+
+/// A configuration file.
+pub fn config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Err(error) = crate::config::parse(text, Path::new("fuzz.toml")) {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+/// An event as JSON and as CBOR: what can be read is written as it was.
+pub fn event(data: &[u8]) {
+    if let Ok(text) = from_cbor(data) {
+        // What CBOR can say and Tawny does not write may become something else once.
+        if let Some(again) = to_cbor(&text).ok().and_then(|bytes| from_cbor(&bytes).ok()) {
+            assert_eq!(to_cbor(&again).ok().and_then(|bytes| from_cbor(&bytes).ok()), Some(again));
+        }
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = to_cbor(text);
+    if let Ok(event) = Event::from_json(text) {
+        let written = event.to_json();
+        let read = Event::from_json(&written).map(|event| event.to_json());
+        assert_eq!(read.ok(), Some(written));
+    }
+}
+
+/// A command, signed by whoever.
+pub fn command(data: &[u8]) {
+    if let Ok(Command::Signed(signed)) = parse(data) {
+        assert!(signed.check("unit", &[]).is_err());
+        let _ = What::read(&signed.text);
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = What::read(text);
+    }
+}
+
+/// What a receiver hears: a topic, a zero byte, a payload.
+pub fn message(data: &[u8]) {
+    let mut ledger = Ledger::new(data.len().is_multiple_of(2));
+    for piece in data.split(|byte| *byte == 0xff) {
+        let (topic, payload) = match piece.iter().position(|byte| *byte == 0) {
+            Some(at) => piece.split_at(at),
+            None => (&b"unit/event/crossing"[..], piece),
+        };
+        let payload = payload.strip_prefix(&[0]).unwrap_or(payload);
+        match Message::read(&String::from_utf8_lossy(topic), payload) {
+            Message::Event(key) => drop(note_event(&mut ledger, &key)),
+            Message::Progress { unit, progress } => ledger.status(&unit, &progress.log, progress.low),
+            Message::Reply | Message::Other => {}
+        }
+        if let Some(key) = EventKey::read(payload) {
+            note_event(&mut ledger, &key);
+        }
+    }
+    for gap in ledger.gaps() {
+        assert!(!format!("{gap:?}").is_empty());
+    }
+    ledger.advise(std::time::Duration::from_secs(1));
+    ledger.advise(std::time::Duration::from_secs(1000));
+}
