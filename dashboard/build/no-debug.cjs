@@ -1,0 +1,2 @@
+// Stands in for the package 'debug', which mqtt-packet loads for its own logs.
+module.exports = () => () => {}

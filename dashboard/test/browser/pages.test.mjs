@@ -1,0 +1,288 @@
+// Every page in a real Chromium against a real broker, with an invented fleet.
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, before, test } from 'node:test'
+import { violations } from './axe.mjs'
+import { makeFleet } from './fleet.mjs'
+import { publish, publishEvents, publishLines } from './publish.mjs'
+import { shots, until, World } from './world.mjs'
+
+const SIZES = { desktop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } }
+const PAGES = { now: '#/now', timeline: '#/timeline', pattern: '#/pattern', unit: '#/unit/ford' }
+
+let world
+let page
+let fleet
+let light
+
+before(async () => {
+  world = await World.start()
+  page = await world.tab()
+  fleet = makeFleet({ units: 6, events: 2000, days: 8, now: Date.now() - 60_000, names: ['ridge-north', 'quarry-gate', 'ford', 'old-sawmill', 'pass-east', 'river-camp'] })
+  const ford = fleet.units[2]
+  // The ford vanished two hours ago, and a few of its events were lost on the way.
+  fleet.events = fleet.events.filter((e) => e.unit !== 'ford' || Date.parse(e.t) < Date.now() - 7_200_000)
+  ford.seq = Math.max(...fleet.events.filter((e) => e.unit === 'ford').map((e) => e.seq))
+  fleet.sent = fleet.events.filter((e) => e.unit !== 'ford' || e.seq < 21 || e.seq > 25)
+  // What it said last the broker has kept.
+  await tell(ford, 'offline', new Date(Date.now() - 7_200_000).toISOString())
+  await connect(page)
+  light = world.sent
+  await publishEvents(world.mqttPort, fleet.sent)
+  for (const unit of fleet.units) {
+    if (unit === ford) continue
+    if (unit.id === 'old-sawmill') unit.health.cameras[0].up = false
+    await publishLines(world.mqttPort, `tawny/${unit.id}/health`, unit.history.slice(0, 47).map((health) => JSON.stringify(health)), 0)
+    await tell(unit, unit.id === 'pass-east' ? 'asleep' : 'online', unit.health.t)
+  }
+  await page.goto(`${world.page}#/timeline?show=all`)
+  await until(async () => (await entriesOf(page)) >= distinct(fleet.sent), `all ${distinct(fleet.sent)} entries`, 120)
+})
+
+after(async () => world?.end())
+
+/** A unit's last words, kept by the broker. */
+async function tell(unit, state, t) {
+  const seq = unit.seq ?? unit.status.seq
+  await publish(world.mqttPort, `tawny/${unit.id}/health`, JSON.stringify({ ...unit.health, t, seq, low: seq }), { retain: true })
+  await publish(world.mqttPort, `tawny/${unit.id}/status`, JSON.stringify({ ...unit.status, state, seq, low: seq }), { retain: true })
+}
+
+async function connect(tab) {
+  await tab.goto(world.url)
+  await tab.waitForSelector('.pill[data-state=online]')
+}
+
+async function open(tab, hash) {
+  await tab.goto(world.page + hash)
+  await tab.waitForTimeout(400)
+}
+
+const entriesOf = async (tab) => Number((await tab.locator('.timeline .count').textContent()).replace(/\D/g, ''))
+
+/** How many entries a list of events makes: an object with crossings is told by them. */
+function distinct(events) {
+  const crossed = new Set(events.filter((e) => e.kind === 'crossing').map((e) => e.id))
+  return events.filter((e) => e.kind !== 'sighting' || (!crossed.has(e.id) && e.phase === 'start')).length
+}
+
+test('the first visit takes less than 300 kB, uncompressed', () => assert.ok(light < 300_000, `${light} bytes`))
+
+for (const [name, hash] of Object.entries(PAGES)) {
+  test(`${name}: passes axe in light and dark, on a desk and on a phone`, async () => {
+    for (const [size, viewport] of Object.entries(SIZES)) {
+      for (const colorScheme of ['dark', 'light']) {
+        await page.setViewportSize(viewport)
+        await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+        await open(page, hash)
+        await page.screenshot({ path: `${shots}/${name}-${colorScheme}-${size}.png` })
+        assert.deepEqual(await violations(page), [], `${size} ${colorScheme}`)
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth || document.querySelector('main').scrollWidth > innerWidth)
+        assert.equal(wide, false, `${name} is wider than a ${size}`)
+      }
+    }
+    await page.setViewportSize(SIZES.desktop)
+    await page.emulateMedia({ colorScheme: 'dark' })
+  })
+}
+
+test('dialogs pass axe', async () => {
+  await open(page, PAGES.timeline)
+  await page.locator('.entry button').first().click()
+  await page.screenshot({ path: `${shots}/detail.png` })
+  assert.deepEqual(await violations(page), [])
+  await page.keyboard.press('Escape')
+  await page.getByRole('button', { name: 'Settings' }).click()
+  await page.screenshot({ path: `${shots}/settings.png` })
+  assert.deepEqual(await violations(page), [])
+  await page.keyboard.press('Escape')
+  const other = await world.tab()
+  await other.goto(world.page)
+  await other.waitForSelector('dialog[open]')
+  await other.screenshot({ path: `${shots}/connect.png` })
+  assert.deepEqual(await violations(other), [])
+  await other.context().close()
+})
+
+test('silence is as visible as an alarm', async () => {
+  await open(page, PAGES.now)
+  const first = page.locator('.unit-card').first()
+  assert.match(await first.getAttribute('data-unit'), /ford|old-sawmill/)
+  const ford = page.locator('[data-unit=ford]')
+  assert.match(await ford.textContent(), /Vanished for 2 h.*Vanished without a word.*5 events are missing here/s)
+  assert.match(await page.locator('[data-unit=old-sawmill]').textContent(), /Camera road gives no pictures/)
+  assert.match(await page.locator('[data-unit=pass-east]').textContent(), /Asleep for/)
+  assert.match(await page.locator('.tiles').textContent(), /4watching.*1silent or gone.*1with a warning.*1asleep/s)
+})
+
+test('the counts of the pattern are those of the timeline', async () => {
+  await open(page, '#/pattern?days=7')
+  const sum = (selector) => page.$$eval(selector, (cells) => cells.reduce((total, cell) => total + (Number(cell.textContent.replace(/\D/g, '')) || 0), 0))
+  const crossings = await sum('.pattern .big')
+  assert.ok(crossings > 100)
+  assert.equal(await sum('.heat tbody td a'), crossings)
+  assert.equal(await sum('.heat td.sum'), crossings)
+  assert.equal(await sum('.figures tbody td.sum'), crossings)
+  assert.equal(await sum('.figures tfoot td:not(.sum)'), crossings)
+  assert.equal(await sum('.keys b'), crossings)
+  // Each figure leads to the entries that it counts.
+  const cell = page.locator('.figures tbody td a').first()
+  const n = Number(await cell.textContent())
+  await cell.click()
+  await page.waitForSelector('.timeline .count')
+  await page.waitForTimeout(300)
+  assert.equal(await entriesOf(page), n)
+})
+
+test('filters, and the export of what is on screen', async () => {
+  await open(page, '#/timeline')
+  await page.getByRole('button', { name: 'Sightings' }).click()
+  await page.getByLabel('Unit', { exact: true }).selectOption('ridge-north')
+  await page.getByLabel('What', { exact: true }).selectOption('vehicle')
+  await page.waitForTimeout(400)
+  const expected = fleet.sent.filter((e) => e.unit === 'ridge-north' && e.kind === 'crossing' && e.grp === 'vehicle')
+  assert.equal(await entriesOf(page), expected.length)
+  const take = async (name) => {
+    await page.locator('.menu summary').click()
+    const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name }).click()])
+    return readFile(await file.path(), 'utf8')
+  }
+  const csv = (await take(/CSV/)).trimEnd().split('\r\n')
+  assert.equal(csv.length, expected.length + 1)
+  assert.match(csv[0], /^time_utc,uncertainty_ms,/)
+  const lines = (await take(/JSON/)).trimEnd().split('\n').map((line) => JSON.parse(line))
+  for (const e of expected) assert.deepEqual(lines.find((line) => line.seq === e.seq), e)
+})
+
+test('a copy changes nothing, a late event goes where it happened', async () => {
+  await open(page, '#/timeline?show=all')
+  const before = await entriesOf(page)
+  await publishEvents(world.mqttPort, fleet.sent.slice(-20))
+  const late = fleet.events.filter((e) => e.unit === 'ford' && e.seq >= 21 && e.seq <= 25)
+  await publishEvents(world.mqttPort, late.slice(0, 2))
+  await until(async () => (await page.evaluate(() => document.querySelector('.timeline .count').textContent)) !== null, 'count')
+  await open(page, '#/unit/ford')
+  await until(async () => /3 events are missing/.test(await page.locator('.part.numbers').textContent()), 'three gaps left')
+  await open(page, '#/timeline?show=all')
+  assert.ok((await entriesOf(page)) <= before + 2)
+})
+
+test('by keyboard alone: to the list, along it, into an event and back', async () => {
+  await open(page, '#/timeline')
+  await page.locator('.list').focus()
+  const focused = () => page.evaluate(() => document.activeElement.closest('[data-key]')?.dataset.key)
+  await page.keyboard.press('ArrowDown')
+  const first = await focused()
+  await page.keyboard.press('ArrowDown')
+  assert.notEqual(await focused(), first)
+  await page.keyboard.press('ArrowUp')
+  assert.equal(await focused(), first)
+  await page.keyboard.press('End')
+  await page.waitForTimeout(200)
+  assert.equal(await page.evaluate(() => { const list = document.querySelector('.list'); return list.scrollTop + list.clientHeight > list.scrollHeight - 100 }), true)
+  await page.keyboard.press('Home')
+  assert.equal(await focused(), first)
+  await page.keyboard.press('Enter')
+  assert.equal(await page.locator('dialog[open]').count(), 1)
+  const title = await page.locator('.detail h2').textContent()
+  await page.keyboard.press('ArrowRight')
+  await page.keyboard.press('ArrowRight')
+  await page.waitForTimeout(100)
+  assert.ok(title)
+  await page.keyboard.press('Escape')
+  assert.equal(await page.locator('dialog[open]').count(), 0)
+  assert.ok(await focused())
+})
+
+test('hostile payloads are text, and unreadable ones are left out', async () => {
+  const evil = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+  const last = fleet.events.filter((e) => e.unit === 'quarry-gate').at(-1)
+  await publish(world.mqttPort, 'tawny/quarry-gate/event/crossing', JSON.stringify({ ...last, kind: 'crossing', id: evil, seq: 90_001, t: new Date().toISOString(), cls: evil, dir: evil, wire: evil, cam: evil, grp: 'vehicle', conf: 0.5, box: [0, 0, 1, 1] }))
+  for (const payload of ['{', 'null', '[]', '{"v":1}', '\u0000', '{"v":1,"unit":"ford","log":"a","seq":1,"kind":"crossing","t":"2026-01-01T00:00:00.000Z"}']) {
+    await publish(world.mqttPort, 'tawny/quarry-gate/event/crossing', payload)
+  }
+  await publish(world.mqttPort, 'tawny/quarry-gate/still/abc', '<svg onload=alert(1)>')
+  await publish(world.mqttPort, 'tawny/<b>x/status', '{}')
+  await open(page, '#/timeline')
+  await until(async () => (await page.locator('.entry').first().textContent()).includes('<img src=x'), 'the text of the tags')
+  for (const hash of Object.values(PAGES)) await open(page, hash)
+  await open(page, '#/unit/quarry-gate')
+  assert.equal(await page.evaluate(() => window.hacked), undefined)
+  assert.equal(await page.locator('main script, main img[src="x"]').count(), 0)
+})
+
+test('the policy forbids what the page does not need', async () => {
+  const refused = await page.evaluate(async () => {
+    const found = []
+    try { document.body.insertAdjacentHTML('beforeend', '<b>x</b>') } catch { found.push('html') }
+    await fetch('http://127.0.0.1:9/').catch(() => found.push('fetch'))
+    return found
+  })
+  assert.deepEqual(refused, ['html', 'fetch'])
+})
+
+test('a reload, even without a broker, loses nothing', async () => {
+  await open(page, '#/timeline?show=all')
+  const before = await entriesOf(page)
+  await world.stopBroker()
+  await page.waitForSelector('.pill[data-state=waiting]')
+  assert.match(await page.locator('.banner').textContent(), /No connection to the broker since/)
+  await page.reload()
+  await until(async () => (await entriesOf(page)) === before, 'what was kept')
+  await page.screenshot({ path: `${shots}/no-connection.png` })
+  await world.startBroker()
+  await page.waitForSelector('.pill[data-state=online]', { timeout: 45_000 })
+})
+
+test('messages that came while the page was closed are kept by the broker', async () => {
+  await open(page, '#/timeline?show=crossing')
+  const before = await entriesOf(page)
+  await page.goto('about:blank')
+  await page.waitForTimeout(300)
+  const e = fleet.events.filter((event) => event.unit === 'river-camp' && event.kind === 'crossing').at(-1)
+  await publishEvents(world.mqttPort, [{ ...e, seq: 50_000, id: 'while-away', t: new Date().toISOString() }])
+  await page.goto(`${world.page}#/timeline?show=crossing`)
+  await until(async () => (await entriesOf(page)) === before + 1, 'the event from meanwhile')
+})
+
+test('the login is kept for the tab alone, and for its broker alone', async () => {
+  const tab = await world.tab()
+  await tab.goto(world.page)
+  await tab.getByLabel('Address').fill(`ws://127.0.0.1:${world.wsPort}`)
+  await tab.getByLabel('User name').fill('producer')
+  await tab.getByLabel('Password').fill('hush-hush')
+  await tab.locator('.connect [type=submit]').click()
+  await tab.waitForSelector('.pill[data-state=online]')
+  const storage = await tab.evaluate(async () => ({ local: JSON.stringify(localStorage), session: JSON.stringify(sessionStorage) }))
+  assert.ok(!storage.local.includes('hush') && !storage.local.includes('producer'))
+  assert.ok(storage.session.includes('hush-hush'))
+  // A link to another broker: neither followed by itself nor given the login.
+  const sockets = []
+  tab.on('websocket', (socket) => sockets.push(socket.url()))
+  await tab.goto('about:blank')
+  await tab.goto(`${world.page}#/now?broker=wss://evil.example.org`)
+  await tab.waitForSelector('dialog[open]')
+  assert.equal(await tab.getByLabel('Password').inputValue(), '')
+  assert.deepEqual(sockets, [])
+  await tab.context().close()
+})
+
+test('forgetting leaves nothing behind', async () => {
+  await open(page, '#/now')
+  await page.getByRole('button', { name: 'Settings' }).click()
+  await page.getByRole('button', { name: 'Forget everything' }).click()
+  await page.getByRole('button', { name: 'Forget', exact: true }).click()
+  await page.waitForSelector('.connect[open]')
+  const left = await page.evaluate(async () => {
+    const { length: local } = localStorage
+    const { length: session } = sessionStorage
+    return { local, session, units: document.querySelectorAll('.unit-card').length }
+  })
+  assert.deepEqual(left, { local: 0, session: 0, units: 0 })
+})
+
+test('the page complained of nothing', () => {
+  // But for what two of the tests did on purpose.
+  const ours = /WebSocket connection to|ERR_CONNECTION_REFUSED|TrustedHTML|127\.0\.0\.1:9\/|Fetch API cannot load/
+  assert.deepEqual(page.complaints.filter((text) => !ours.test(text)), [])
+})

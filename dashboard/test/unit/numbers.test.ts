@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Journal, Numbers, count } from '../../src/model/numbers.ts'
+import * as asking from '../../src/model/asking.ts'
+
+test('numbers in any order say the same as a set', () => {
+  // A small generator of random numbers: the same sequence at each run.
+  let state = 12345
+  const random = (n: number): number => (state = (state * 1103515245 + 12345) & 0x7fffffff) % n
+  for (let round = 0; round < 200; round++) {
+    const numbers = new Numbers()
+    const set = new Set<number>()
+    for (let i = 0; i < 60; i++) {
+      const from = 1 + random(50)
+      const to = random(3) === 0 ? from + random(8) : from
+      let fresh = false
+      for (let n = from; n <= to; n++) {
+        fresh ||= !set.has(n)
+        set.add(n)
+      }
+      assert.equal(numbers.addRange(from, to), fresh)
+    }
+    const missing: number[] = []
+    for (const { from, to } of numbers.missing(5, 40)) for (let n = from; n <= to; n++) missing.push(n)
+    assert.deepEqual(missing, Array.from({ length: 36 }, (_, i) => i + 5).filter((n) => !set.has(n)))
+    for (let n = 1; n < 60; n++) assert.equal(numbers.has(n), set.has(n))
+    assert.equal(numbers.first, Math.min(...set))
+  }
+})
+
+test('a number missing at or below `low` is a gap, above it merely late', () => {
+  const journal = new Journal()
+  for (const n of [1, 2, 5, 9]) journal.arrived.add(n)
+  journal.tell(9, 6)
+  assert.deepEqual(journal.gaps(), { gaps: [{ from: 3, to: 4 }, { from: 6, to: 6 }], earlier: [] })
+})
+
+test('what a `lost` event speaks of is no gap', () => {
+  const journal = new Journal()
+  for (const n of [1, 9, 10]) journal.arrived.add(n)
+  journal.lost.addRange(3, 6)
+  journal.tell(10, 10)
+  assert.deepEqual(journal.gaps().gaps, [{ from: 2, to: 2 }, { from: 7, to: 8 }])
+})
+
+test('what happened before this browser listened is told apart', () => {
+  const journal = new Journal()
+  journal.arrived.add(100)
+  journal.tell(102, 101)
+  assert.deepEqual(journal.gaps(), { gaps: [{ from: 101, to: 101 }], earlier: [{ from: 1, to: 99 }] })
+  const silent = new Journal()
+  silent.tell(40, 40)
+  assert.deepEqual(silent.gaps(), { gaps: [], earlier: [{ from: 1, to: 40 }] })
+})
+
+test('`low` never goes back', () => {
+  const journal = new Journal()
+  journal.arrived.add(1)
+  journal.tell(9, 9)
+  journal.tell(9, 2)
+  assert.equal(count(journal.gaps().gaps), 8)
+})
+
+test('requests go out one at a time, each when the one before has come', () => {
+  const there = new Set<number>()
+  const missing = ({ from, to }: { from: number; to: number }): number => {
+    let n = 0
+    for (let i = from; i <= to; i++) if (!there.has(i)) n += 1
+    return n
+  }
+  const request = asking.begin('a', [{ from: 1, to: 2 }, { from: 5, to: 5 }, { from: 8, to: 9 }])
+  assert.deepEqual(asking.next(request, 0, missing), { from: 1, to: 2 })
+  assert.equal(asking.next(request, 1000, missing), undefined)
+  there.add(1).add(2).add(5)
+  // 5 came by itself: it is not asked for.
+  assert.deepEqual(asking.next(request, 2000, missing), { from: 8, to: 9 })
+  assert.equal(asking.next(request, 3000, missing), undefined)
+  // Its time is up, and nothing is left to ask.
+  assert.equal(asking.next(request, 2000 + asking.PATIENCE_MS, missing), undefined)
+  assert.ok(asking.isDone(request))
+})
+
+test('a unit that is busy is asked again after a pause', () => {
+  const request = asking.begin('a', [{ from: 1, to: 2 }])
+  asking.next(request, 0, () => 2)
+  asking.busy(request, 100)
+  assert.ok(!asking.isDone(request))
+  assert.deepEqual(asking.next(request, 100 + asking.BUSY_MS, () => 2), { from: 1, to: 2 })
+})
+
+test('no request asks for more than a unit answers', () => {
+  const parts = asking.requests([{ from: 1, to: 25_000 }])
+  assert.deepEqual(parts.map(({ from, to }) => to - from + 1), [10_000, 10_000, 5_000])
+})
