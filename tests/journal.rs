@@ -99,7 +99,7 @@ fn files_are_for_the_owner_only() {
         assert_eq!(mode(&entry.unwrap().path()), 0o600);
         files += 1;
     }
-    assert_eq!(files, 4, "database, -wal, -shm, .lock");
+    assert_eq!(files, 5, "database, -wal, -shm, .lock, .reserve");
     thread.stop(PATIENCE).unwrap();
 }
 
@@ -118,12 +118,15 @@ fn delivery_moves_low_and_deleted_events_never_give_their_numbers_back() {
     assert!(handle.mark_and_wait(&other, vec![mark(4, Delivery::Delivered)], PATIENCE));
     assert_eq!(handle.figures().low, 3, "marks of another journal change nothing");
     assert!(handle.mark_and_wait(&log, (4..=10).map(|s| mark(s, Delivery::SetAside)).collect(), PATIENCE));
-    assert_eq!((handle.figures().low, handle.figures().queued), (10, 0));
+    // What was set aside is reported as lost, by one event for all of it.
+    assert_eq!((handle.figures().low, handle.figures().queued), (10, 1));
+    let Body::Lost { from, to, n, .. } = events(&path)[10].body else { panic!() };
+    assert_eq!((from, to, n), (4, 10, 7));
     thread.stop(PATIENCE).unwrap();
 
     rusqlite::Connection::open(&path).unwrap().execute("DELETE FROM event", []).unwrap();
     let (handle, thread) = open(&path);
-    assert_eq!(handle.flush().unwrap(), 11, "the boot event goes on counting");
+    assert_eq!(handle.flush().unwrap(), 12, "the boot event goes on counting");
     assert_eq!(handle.status().log(), log);
     thread.stop(PATIENCE).unwrap();
 }
@@ -252,6 +255,7 @@ fn what_cannot_work_says_so_in_one_clear_message() {
 
     let db = rusqlite::Connection::open(&path).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
+    db.execute("UPDATE state SET value = 99 WHERE key = 'format'", []).unwrap();
     drop(db);
     assert!(matches!(refused(&path), JournalError::Newer { found: 99, .. }));
     assert!(matches!(JournalReader::open(&path), Err(JournalError::Newer { found: 99, .. })));
@@ -282,6 +286,98 @@ fn a_full_disk_delays_events_and_loses_none() {
     assert_eq!(handle.figures().error, None);
     thread.stop(PATIENCE).unwrap();
     assert_gap_free(&path);
+}
+
+/// A file system of its own, so small that it can be filled.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None` where mounting is not permitted.
+    fn new(size: &str) -> Option<SmallDisk> {
+        let dir = tempfile::tempdir().unwrap();
+        let options = format!("size={size}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| SmallDisk(dir))
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.0.path().join("filler")).unwrap();
+        while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_unit_with_a_full_disk_says_so_and_goes_on_from_its_reserve() {
+    let Some(disk) = SmallDisk::new("6m") else {
+        eprintln!("mounting is not permitted: not tested");
+        return;
+    };
+    let path = disk.0.path().join("journal.db");
+    let reserve = disk.0.path().join("journal.db.reserve");
+    let (handle, thread) = open(&path);
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 1 << 20);
+    disk.fill();
+    let storage = |path: &Path| -> Vec<Phase> {
+        let phase = |event: Event| if let Body::Storage { phase, .. } = event.body { Some(phase) } else { None };
+        events(path).into_iter().filter_map(phase).collect()
+    };
+    // Until the write-ahead log has to grow, there is room in it.
+    let mut n = 0;
+    while handle.figures().failed_commits == 0 {
+        handle.append_and_wait(crossings(n, 5)).unwrap();
+        n += 5;
+    }
+    assert_eq!(storage(&path), [Phase::Start]);
+    assert!(!reserve.exists());
+    for _ in 0..100 {
+        handle.append_and_wait(crossings(n, 5)).unwrap();
+        n += 5;
+    }
+    std::fs::remove_file(disk.0.path().join("filler")).unwrap();
+    handle.append_and_wait(crossings(n, 1)).unwrap();
+    assert_eq!(storage(&path), [Phase::Start, Phase::End]);
+    assert!(reserve.exists());
+    thread.stop(PATIENCE).unwrap();
+    assert_gap_free(&path);
+    assert_eq!(rows(&path).len() as u64, 1 + n + 1 + 2, "boot, crossings, two storage events");
+}
+
+#[test]
+fn a_full_journal_gives_up_the_least_important_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let mut options = JournalOptions::new(&path, "unit");
+    options.limits.max_bytes = 100_000;
+    let (handle, thread) = Journal::open(options, Beat::unwatched()).unwrap();
+    for i in 0..400 {
+        let one = if i % 2 == 0 { sighting(i, i as u64, Phase::Start) } else { crossing(i, i as u64, None) };
+        handle.append_and_wait(vec![one]).unwrap();
+    }
+    let lost = handle.figures().lost;
+    assert!(lost > 100, "{lost}");
+    let log = handle.status().log();
+    let marks = rows(&path).iter().map(|row| row.seq).collect::<Vec<_>>();
+    let at = tawny::domain::UtcMillis(7);
+    let marks = marks.into_iter().map(|seq| Mark { seq, delivery: Delivery::Delivered, at }).collect();
+    assert!(handle.mark_and_wait(&log, marks, PATIENCE));
+    assert_eq!(handle.figures().low, handle.figures().seq, "what is lost does not keep a receiver waiting");
+    thread.stop(PATIENCE).unwrap();
+    let left = events(&path);
+    let sum: u64 = left.iter().filter_map(|e| if let Body::Lost { n, .. } = e.body { Some(n) } else { None }).sum();
+    assert!(sum >= lost - 1, "{sum} reported, {lost} given up");
+    let size: usize = rows(&path).iter().map(|row| row.json.len() + 64).sum();
+    assert!(size <= 100_000, "{size}");
+    let sightings = left.iter().filter(|e| matches!(e.body, Body::Sighting { .. })).count();
+    let crossings = left.iter().filter(|e| matches!(e.body, Body::Crossing { .. })).count();
+    assert_eq!(crossings, 200, "not one");
+    assert!(sightings < 100, "{sightings} sightings");
 }
 
 #[test]

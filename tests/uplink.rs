@@ -4,15 +4,19 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::broker::{Broker, Subscriber, Wire, free_port, wait_for};
-use common::drafts::{crossing, crossings, draft};
-use tawny::clock::Beat;
-use tawny::config::{ByteSize, UnitConfig, UplinkConfig};
-use tawny::event::{Body, Phase};
+use common::broker::{Broker, Message, Subscriber, Wire, free_port, wait_for};
+use common::drafts::{crossing, crossings, draft, sighting};
+use tawny::clock::{Beat, ClockSource, KernelTime, RtcTime, SystemClock, boot_time_now, utc_now};
+use tawny::config::{
+    Anchor, ByteSize, CameraConfig, Connect, EventFormat, HumanDuration, TripwireConfig, UnitConfig, UplinkConfig,
+};
+use tawny::domain::{Group, Point};
+use tawny::event::{Body, Draft, Phase, from_cbor};
 use tawny::journal::{EventFilter, Journal, JournalHandle, JournalOptions, JournalReader, JournalThread};
 use tawny::uplink::{HealthFeed, LinkSettings, Uplink, UplinkHandle, UplinkSetup, probe};
 
@@ -31,6 +35,21 @@ fn settings(config: &UplinkConfig) -> LinkSettings {
     LinkSettings::load(&UnitConfig::default(), config).unwrap_or_else(|e| panic!("{e}"))
 }
 
+/// A camera with an alert line, as the crossings of these tests have it.
+fn road() -> CameraConfig {
+    let wire = |name: &str, alert| TripwireConfig {
+        name: name.into(),
+        from: Point { x: 0.0, y: 0.5 },
+        to: Point { x: 1.0, y: 0.5 },
+        forward: "in".into(),
+        backward: "out".into(),
+        anchor: Anchor::Bottom,
+        groups: Group::ALL.to_vec(),
+        alert,
+    };
+    CameraConfig { name: "road".into(), tripwire: vec![wire("line", true), wire("path", false)], ..Default::default() }
+}
+
 impl Unit {
     fn start(config: &UplinkConfig) -> Unit {
         Unit::start_with(config, |_| {})
@@ -43,20 +62,17 @@ impl Unit {
         let (journal, thread) = Journal::open(options, Beat::unwatched()).unwrap();
         before(&journal);
         let setup = UplinkSetup {
-            settings: settings(config),
+            settings: settings(config).with_alerts_of(&[road()]),
             journal: journal.clone(),
             announce: true,
             health: Some(HealthFeed {
                 interval: Duration::from_secs(3600),
                 render: Box::new(|| "{\"v\":1}".to_owned()),
             }),
+            stills: None,
             beat: Beat::unwatched(),
         };
         Unit { dir, journal, thread, uplink: Uplink::start(setup).unwrap() }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().join("journal.db")
     }
 
     fn wait_connected(&self) {
@@ -88,6 +104,11 @@ fn states(path: &Path) -> Vec<&'static str> {
         })
         .unwrap();
     states
+}
+
+fn seq_of(payload: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(payload).ok()?.get("kind")?;
+    serde_json::from_str::<serde_json::Value>(payload).ok()?["seq"].as_u64()
 }
 
 fn all(n: u64) -> Vec<u64> {
@@ -202,8 +223,8 @@ fn a_wire_that_is_cut_again_and_again_loses_nothing() {
     assert!(unit.uplink.figures().resent > 0, "some were in flight at one of the cuts");
     wait_for("the subscriber has all", || subscriber.seqs().len() as u64 == N);
     assert_eq!(subscriber.seqs(), all(N));
-    assert!(states(&unit.path()).iter().all(|s| *s == "delivered"));
-    unit.stop();
+    let dir = unit.stop();
+    assert!(states(&dir.path().join("journal.db")).iter().all(|s| *s == "delivered"));
 }
 
 #[test]
@@ -229,6 +250,7 @@ fn the_next_run_sends_what_the_last_one_could_not() {
         journal: journal.clone(),
         announce: false,
         health: None,
+        stills: None,
         beat: Beat::unwatched(),
     };
     let uplink = Uplink::start(setup).unwrap();
@@ -295,12 +317,160 @@ fn an_event_too_large_for_the_broker_is_set_aside_and_the_others_go_on() {
         let config = UplinkConfig { max_packet: ByteSize(max_packet), ..config(broker.url()) };
         let unit = Unit::start(&config);
         unit.journal.append_and_wait(vec![crossing(1, 1, None), large(), crossing(2, 2, None)]).unwrap();
-        unit.wait_delivered();
+        wait_for("the others and the report", || unit.uplink.figures().delivered == 3);
         assert_eq!(unit.uplink.figures().set_aside, 1);
         let dir = unit.stop();
-        assert_eq!(states(&dir.path().join("journal.db")), ["delivered", "set_aside", "delivered"]);
-        wait_for("the others", || subscriber.seqs() == [1, 3]);
+        assert_eq!(states(&dir.path().join("journal.db")), ["delivered", "set_aside", "delivered", "delivered"]);
+        wait_for("the others", || subscriber.seqs() == [1, 3, 4]);
+        // The receiver need not wonder about number 2.
+        let lost = subscriber.messages().into_iter().find(|m| m.topic.ends_with("/event/lost")).unwrap();
+        let lost: serde_json::Value = serde_json::from_str(&lost.payload).unwrap();
+        let said = [&lost["from"], &lost["to"], &lost["n"], &lost["class"]].map(ToString::to_string);
+        assert_eq!(said, ["2", "2", "1", "\"telemetry\""]);
+        assert!(lost["why"].as_str().unwrap().contains("larger than the broker"), "{lost}");
     }
+}
+
+#[test]
+fn a_new_alert_overtakes_what_has_waited() {
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port);
+    let config = UplinkConfig { backlog_rate: 200, ..config(broker.url()) };
+    let unit = Unit::start_with(&config, |journal| {
+        let waiting = (0..150).flat_map(|i| [sighting(i, i as u64, Phase::Start), crossing(i, i as u64, None)]);
+        journal.append_and_wait(waiting.collect()).unwrap();
+    });
+    wait_for("the backlog begins to move", || unit.uplink.figures().delivered > 10);
+    unit.journal.append(vec![sighting(900, 900, Phase::Start), crossing(900, 901, None)]).unwrap();
+    unit.wait_delivered();
+    wait_for("the subscriber has all", || subscriber.seqs() == all(302));
+    let order: Vec<u64> = subscriber.messages().iter().filter_map(|m| seq_of(&m.payload)).collect();
+    let place = |seq: u64| order.iter().position(|s| *s == seq).unwrap();
+    assert!(place(301) < 250 && place(302) < 250, "live events at {} and {}", place(301), place(302));
+    // The even ones were the crossings.
+    let rest: Vec<u64> = order.iter().copied().filter(|seq| *seq <= 300).collect();
+    assert!(rest[..150].iter().all(|seq| seq % 2 == 0) && rest[150..].iter().all(|seq| seq % 2 == 1));
+    unit.stop();
+}
+
+fn crossing_of(wire_name: &str, id: u128) -> Draft {
+    let mut draft = crossing(id, id as u64, None);
+    let Body::Crossing { wire, .. } = &mut draft.body else { panic!() };
+    *wire = wire_name.into();
+    draft
+}
+
+fn statuses(subscriber: &Subscriber) -> Vec<String> {
+    let state = |m: &Message| {
+        let status: serde_json::Value = serde_json::from_str(&m.payload).unwrap();
+        status["state"].as_str().unwrap().to_owned()
+    };
+    subscriber.messages().iter().filter(|m| m.topic.ends_with("/status")).map(state).collect()
+}
+
+#[test]
+fn an_alert_wakes_the_link_and_nothing_else_does() {
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port);
+    let dir = tempfile::tempdir().unwrap();
+    let notes = dir.path().join("notes");
+    let hook =
+        |word: &str| Some(["sh", "-c", &format!("echo {word} >> {}", notes.display())].map(str::to_owned).into());
+    let config = UplinkConfig {
+        connect: Connect::OnEvent,
+        stay: HumanDuration::millis(500),
+        link_up: hook("up"),
+        link_down: hook("down"),
+        ..config(broker.url())
+    };
+    let unit = Unit::start(&config);
+    unit.journal.append_and_wait(vec![crossing_of("path", 1), sighting(2, 2, Phase::Start)]).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(unit.uplink.figures().connections, 0);
+    unit.journal.append_and_wait(vec![crossing_of("line", 3)]).unwrap();
+    wait_for("the unit sleeps again", || statuses(&subscriber) == ["online", "asleep"]);
+    assert_eq!(subscriber.seqs(), [1, 2, 3]);
+    wait_for("the network is down", || std::fs::read_to_string(&notes).unwrap_or_default() == "up\ndown\n");
+    wait_for("it is noticed", || !unit.uplink.figures().connected);
+    unit.journal.append_and_wait(vec![crossing_of("path", 4)]).unwrap();
+    unit.journal.append_and_wait(vec![crossing_of("line", 5)]).unwrap();
+    wait_for("it wakes once more", || statuses(&subscriber) == ["online", "asleep", "online", "asleep"]);
+    assert_eq!(subscriber.seqs(), all(5));
+    let figures = unit.uplink.figures();
+    assert_eq!((figures.connections, figures.failures, figures.resent), (2, 0, 0));
+    unit.stop();
+}
+
+#[test]
+fn a_unit_with_a_schedule_comes_delivers_and_goes() {
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port);
+    let config = UplinkConfig {
+        connect: Connect::Schedule,
+        connect_every: Some(HumanDuration::secs(3600)),
+        ..config(broker.url())
+    };
+    let unit = Unit::start_with(&config, |journal| {
+        journal.append_and_wait(crossings(0, 50)).unwrap();
+    });
+    wait_for("it has come and gone", || statuses(&subscriber) == ["online", "asleep"]);
+    assert_eq!(subscriber.seqs(), all(50));
+    wait_for("it is gone", || !unit.uplink.figures().connected);
+    let start = Instant::now();
+    unit.stop();
+    assert!(start.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn events_may_go_as_cbor() {
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port);
+    let unit = Unit::start(&UplinkConfig { format: EventFormat::Cbor, ..config(broker.url()) });
+    unit.journal.append_and_wait(crossings(0, 3)).unwrap();
+    unit.wait_delivered();
+    let is_event = |m: &Message| m.topic.contains("/event/");
+    wait_for("three events", || subscriber.messages().iter().filter(|m| is_event(m)).count() == 3);
+    let got: Vec<String> =
+        subscriber.messages().iter().filter(|m| is_event(m)).map(|m| from_cbor(&m.bytes).unwrap()).collect();
+    let dir = unit.stop();
+    let mut stored = Vec::new();
+    JournalReader::open(&dir.path().join("journal.db"))
+        .unwrap()
+        .for_each(&EventFilter::default(), |row| {
+            stored.push(row.json);
+            true
+        })
+        .unwrap();
+    assert_eq!(got, stored);
+}
+
+#[test]
+fn when_the_days_bytes_are_spent_only_alerts_are_sent() {
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port);
+    let config = UplinkConfig { daily_bytes: Some(ByteSize(8000)), ..config(broker.url()) };
+    let unit = Unit::start(&config);
+    for i in 0..60 {
+        unit.journal.append_and_wait(vec![sighting(i, i as u64, Phase::Start)]).unwrap();
+    }
+    wait_for("the budget is spent", || unit.uplink.figures().today_bytes >= 8000);
+    let alert = unit.journal.append_and_wait(crossings(900, 1)).unwrap();
+    wait_for("the alert", || subscriber.seqs().contains(&alert));
+    wait_for("all answers are in", || unit.journal.figures().queued == 61 - unit.uplink.figures().delivered);
+    let figures = unit.uplink.figures();
+    assert!(figures.delivered < 40, "{}", figures.delivered);
+    assert!(figures.today_bytes < 9500 && figures.sent_bytes == figures.today_bytes, "{}", figures.today_bytes);
+    unit.uplink.stop(Duration::from_millis(200));
+    unit.thread.stop(Duration::from_secs(3)).unwrap();
+}
+
+#[test]
+fn a_name_that_cannot_be_resolved_is_tried_again() {
+    let unit = Unit::start(&config("mqtt://no-such-host.invalid".into()));
+    wait_for("two attempts", || unit.uplink.figures().failures >= 2);
+    assert!(unit.uplink.figures().error.unwrap().contains("cannot be resolved"));
+    assert!(!unit.uplink.is_finished());
+    unit.stop();
 }
 
 #[test]
@@ -406,6 +576,44 @@ fn tls_is_verified_both_ways() {
     let other = Broker::with(&tls("other", ""));
     let other_name = UplinkConfig { broker: Some(format!("mqtts://localhost:{}", other.port)), ..right };
     assert!(told(&other_name).contains("another name"), "{}", told(&other_name));
+}
+
+/// A kernel whose clock shows this time for ever.
+struct StoppedClock(i64);
+
+impl ClockSource for StoppedClock {
+    fn kernel(&self) -> KernelTime {
+        KernelTime { mono: boot_time_now(), utc_us: self.0, max_error_us: None, leap: false }
+    }
+
+    fn rtc(&self) -> Option<RtcTime> {
+        None
+    }
+}
+
+#[test]
+fn a_unit_that_wakes_in_1970_connects_by_the_last_time_it_knew() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let (ca, cert, key) = (file("ca.pem"), file("broker.pem"), file("broker.key"));
+    let broker = Broker::with(&format!("allow_anonymous true\ncafile {ca}\ncertfile {cert}\nkeyfile {key}\n"));
+    let url = format!("mqtts://localhost:{}", broker.port);
+    let uplink = UplinkConfig { ca_file: Some(dir.path().join("ca.pem")), ..config(url) };
+    let probe_with = |clock: &SystemClock| {
+        probe(&LinkSettings::load_with(&UnitConfig::default(), &uplink, clock).unwrap_or_else(|e| panic!("{e}")))
+    };
+    let in_1970 = || SystemClock::with(Arc::new(StoppedClock(5_000_000)), 2);
+    // Certificates of today are not valid yet on the day before the program was made.
+    let error = probe_with(&in_1970()).unwrap_err().to_string();
+    assert!(error.contains("not valid yet"), "{error}");
+    let today = SystemClock::with(Arc::new(StoppedClock(utc_now().0 * 1_000)), 1);
+    let knows = in_1970();
+    knows.resume(&today.saved());
+    assert!(probe_with(&knows).unwrap().tls);
+    let in_2090 = SystemClock::with(Arc::new(StoppedClock(3_800_000_000_000_000)), 2);
+    let error = probe_with(&in_2090).unwrap_err().to_string();
+    assert!(error.contains("has expired"), "{error}");
 }
 
 #[test]

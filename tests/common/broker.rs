@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::ConnectProperties;
+use rumqttc::v5::mqttbytes::v5::{ConnectProperties, PubAckReason};
 use rumqttc::v5::{AsyncClient, Event, Incoming, MqttOptions};
 
 /// Ends with the value that holds it.
@@ -34,9 +34,12 @@ impl Broker {
 
     /// With these lines in its configuration; `{dir}` is a directory of its own.
     pub fn with(lines: &str) -> Broker {
+        Broker::on(free_port(), lines)
+    }
+
+    pub fn on(port: u16, lines: &str) -> Broker {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("mosquitto.conf");
-        let port = free_port();
         let lines = lines.replace("{dir}", &dir.path().display().to_string());
         std::fs::write(&config, format!("user root\nlistener {port} 127.0.0.1\n{lines}\n")).unwrap();
         let mut broker = Broker { port, config, process: None, _dir: dir };
@@ -66,6 +69,16 @@ impl Broker {
         }
     }
 
+    /// Whether it runs, and as what.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// Removes what it has kept on disk (`persistence_location {dir}/`).
+    pub fn forget(&self) {
+        let _ = std::fs::remove_file(self.config.with_file_name("mosquitto.db"));
+    }
+
     pub fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
     }
@@ -90,10 +103,11 @@ pub fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
 pub struct Message {
     pub topic: String,
     pub payload: String,
+    pub bytes: Vec<u8>,
     pub retained: bool,
 }
 
-/// Hears everything below `tawny/`, and comes back quickly when the broker does.
+/// Hears everything below `tawny/` (or another filter), and comes back quickly when the broker does.
 pub struct Subscriber {
     messages: Arc<Mutex<Vec<Message>>>,
     subscribed: Arc<AtomicBool>,
@@ -111,9 +125,11 @@ impl Subscriber {
     /// With a session that outlives connections, QoS 1: misses nothing.
     pub fn persistent(port: u16) -> Subscriber {
         let mut options = MqttOptions::new(format!("subscriber-{port}-{}", rand_suffix()), "127.0.0.1", port);
-        options.set_clean_start(false).set_max_packet_size(Some(1 << 20));
+        options.set_clean_start(false);
         let mut properties = ConnectProperties::new();
         properties.session_expiry_interval = Some(3600);
+        // Otherwise the client hangs up at a still of over 10 kB.
+        properties.max_packet_size = Some(1 << 20);
         options.set_connect_properties(properties);
         Subscriber::start_with(options, QoS::AtLeastOnce)
     }
@@ -122,7 +138,18 @@ impl Subscriber {
         Subscriber::start_with(options, QoS::AtMostOnce)
     }
 
+    /// Hears what is below `filter` instead.
+    pub fn to(port: u16, filter: &'static str) -> Subscriber {
+        let mut options = MqttOptions::new(format!("subscriber-{port}-{}", rand_suffix()), "127.0.0.1", port);
+        options.set_clean_start(true).set_max_packet_size(Some(1 << 20));
+        Subscriber::start_to(options, QoS::AtLeastOnce, filter)
+    }
+
     fn start_with(options: MqttOptions, qos: QoS) -> Subscriber {
+        Subscriber::start_to(options, qos, "tawny/#")
+    }
+
+    fn start_to(options: MqttOptions, qos: QoS, filter: &'static str) -> Subscriber {
         let messages = Arc::new(Mutex::new(Vec::new()));
         let subscribed = Arc::new(AtomicBool::new(false));
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -130,7 +157,7 @@ impl Subscriber {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                tokio::select! { () = listen(options, qos, sink, flag) => {}, _ = stopped => {} }
+                tokio::select! { () = listen(options, (filter, qos), sink, flag) => {}, _ = stopped => {} }
             });
         });
         let subscriber = Subscriber { messages, subscribed, stop: Some(stop), thread: Some(thread) };
@@ -164,17 +191,23 @@ fn rand_suffix() -> u32 {
     getrandom::u32().unwrap()
 }
 
-async fn listen(options: MqttOptions, qos: QoS, sink: Arc<Mutex<Vec<Message>>>, subscribed: Arc<AtomicBool>) {
+async fn listen(
+    options: MqttOptions,
+    (filter, qos): (&str, QoS),
+    sink: Arc<Mutex<Vec<Message>>>,
+    subscribed: Arc<AtomicBool>,
+) {
     let (client, mut events) = AsyncClient::new(options, 10);
     loop {
         match events.poll().await {
             Ok(Event::Incoming(Incoming::ConnAck(_))) => {
-                client.try_subscribe("tawny/#", qos).unwrap();
+                client.try_subscribe(filter, qos).unwrap();
             }
             Ok(Event::Incoming(Incoming::SubAck(_))) => subscribed.store(true, Ordering::SeqCst),
             Ok(Event::Incoming(Incoming::Publish(p))) => sink.lock().unwrap().push(Message {
                 topic: String::from_utf8(p.topic.to_vec()).unwrap(),
-                payload: String::from_utf8(p.payload.to_vec()).unwrap(),
+                payload: String::from_utf8_lossy(&p.payload).into_owned(),
+                bytes: p.payload.to_vec(),
                 retained: p.retain,
             }),
             Ok(_) => {}
@@ -193,6 +226,24 @@ impl Drop for Subscriber {
             let _ = thread.join();
         }
     }
+}
+
+/// One publish by a client of its own; says what the broker answered.
+pub fn publish_as(login: Option<(&str, &str)>, port: u16, topic: &str, retain: bool, payload: &str) -> PubAckReason {
+    let mut options = MqttOptions::new(format!("somebody-{}", getrandom::u32().unwrap()), "127.0.0.1", port);
+    if let Some((user, password)) = login {
+        options.set_credentials(user, password);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, mut events) = AsyncClient::new(options, 10);
+        client.try_publish(topic, QoS::AtLeastOnce, retain, payload.to_owned()).unwrap();
+        loop {
+            if let Event::Incoming(Incoming::PubAck(ack)) = events.poll().await.unwrap() {
+                return ack.reason;
+            }
+        }
+    })
 }
 
 /// A TCP wire to a port that can be cut, as often as one likes.

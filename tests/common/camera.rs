@@ -3,19 +3,36 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::broker::free_port;
 
+/// What is wrong with a camera.
+#[derive(Debug, Default)]
+pub struct Whims {
+    /// It wants a password and likes none.
+    pub denies: bool,
+    /// It stays connected and sends nothing while this is set.
+    pub silent: AtomicBool,
+    /// It hangs up after so many RTP packets.
+    pub hangs_up_after: Option<u64>,
+    /// One bit of so many is wrong.
+    pub wrong_bit_in: Option<u64>,
+    /// Each picture's time stamp is any number.
+    pub stamps_are_garbage: bool,
+    /// Connections so far.
+    pub connections: AtomicU64,
+}
+
 /// Plays one clip, from its beginning for each client, again and again.
 pub struct RtspCamera {
     pub port: u16,
+    pub whims: Arc<Whims>,
     running: Arc<AtomicBool>,
-    clients: Arc<Mutex<Vec<TcpStream>>>,
     accepting: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -25,24 +42,36 @@ impl RtspCamera {
     }
 
     pub fn on(port: u16, clip: &Path) -> RtspCamera {
+        RtspCamera::with(port, clip, Whims::default())
+    }
+
+    pub fn with(port: u16, clip: &Path, whims: Whims) -> RtspCamera {
+        let whims = Arc::new(whims);
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let running = Arc::new(AtomicBool::new(true));
-        let clients: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
-        let (on, all, clip) = (Arc::clone(&running), Arc::clone(&clients), clip.to_owned());
+        let on = Arc::clone(&running);
+        let (folder, clip) = as_stream(clip);
+        let of_clients = Arc::clone(&whims);
         let accepting = std::thread::spawn(move || {
+            let _folder = folder;
+            let (mut clients, mut serving): (Vec<TcpStream>, Vec<_>) = Default::default();
             while on.load(Ordering::SeqCst) {
                 let Ok((client, _)) = listener.accept() else {
                     std::thread::sleep(Duration::from_millis(10));
                     continue;
                 };
                 client.set_nonblocking(false).unwrap();
-                all.lock().unwrap().push(client.try_clone().unwrap());
-                let (on, clip) = (Arc::clone(&on), clip.clone());
-                std::thread::spawn(move || serve(client, &clip, &on));
+                clients.push(client.try_clone().unwrap());
+                let (on, clip, whims) = (Arc::clone(&on), clip.clone(), Arc::clone(&of_clients));
+                whims.connections.fetch_add(1, Ordering::SeqCst);
+                serving.push(std::thread::spawn(move || serve(client, &clip, &on, &whims)));
             }
+            // Until each has ended its ffmpeg, which would outlive the test.
+            clients.iter().for_each(|client| drop(client.shutdown(Shutdown::Both)));
+            serving.into_iter().for_each(|thread| drop(thread.join()));
         });
-        RtspCamera { port, running, clients, accepting: Some(accepting) }
+        RtspCamera { port, whims, running, accepting: Some(accepting) }
     }
 
     pub fn url(&self) -> String {
@@ -50,14 +79,26 @@ impl RtspCamera {
     }
 }
 
+/// The clip as an MPEG transport stream, which ffmpeg can play in a loop (with MP4
+/// it ends after the first round: a filter does not survive the rewinding).
+fn as_stream(clip: &Path) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.ts");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i"])
+        .arg(clip)
+        .args(["-map", "0:v", "-c", "copy", "-f", "mpegts"])
+        .arg(&path)
+        .status();
+    assert!(made.expect("ffmpeg is installed").success());
+    (folder, path)
+}
+
 /// As if its plug were pulled.
 impl Drop for RtspCamera {
     fn drop(&mut self) {
         self.running.store(false, Ordering::SeqCst);
         let _ = self.accepting.take().unwrap().join();
-        for client in self.clients.lock().unwrap().drain(..) {
-            let _ = client.shutdown(Shutdown::Both);
-        }
     }
 }
 
@@ -76,7 +117,7 @@ impl Source {
         let mut ffmpeg = Command::new("ffmpeg")
             .args(["-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i"])
             .arg(clip)
-            .args(["-map", "0:v", "-c", "copy", "-bsf:v", "h264_mp4toannexb", "-sdp_file", "pipe:1", "-f", "rtp"])
+            .args(["-map", "0:v", "-c", "copy", "-sdp_file", "pipe:1", "-f", "rtp"])
             .arg(target)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -98,7 +139,7 @@ impl Drop for Source {
     }
 }
 
-fn serve(mut client: TcpStream, clip: &Path, running: &AtomicBool) {
+fn serve(mut client: TcpStream, clip: &Path, running: &AtomicBool, whims: &Whims) {
     let mut source = None;
     let mut reader = BufReader::new(client.try_clone().unwrap());
     loop {
@@ -126,25 +167,70 @@ fn serve(mut client: TcpStream, clip: &Path, running: &AtomicBool) {
             "SETUP" => ("Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n".to_owned(), String::new()),
             _ => ("Session: 1\r\n".to_owned(), String::new()),
         };
+        if whims.denies && method != "OPTIONS" {
+            let answer = "RTSP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"camera\"\r\n";
+            if client.write_all(format!("{answer}CSeq: {sequence}\r\n\r\n").as_bytes()).is_err() {
+                return;
+            }
+            continue;
+        }
         let answer = format!("RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\n{headers}\r\n{body}");
         if client.write_all(answer.as_bytes()).is_err() {
             return;
         }
         if method == "PLAY" {
-            return play(&mut client, &source.unwrap(), running);
+            return play(&mut client, &source.unwrap(), running, whims);
         }
     }
 }
 
 /// Until the client or the camera goes.
-fn play(client: &mut TcpStream, source: &Source, running: &AtomicBool) {
+fn play(client: &mut TcpStream, source: &Source, running: &AtomicBool, whims: &Whims) {
+    const INTERLEAVED: usize = 4;
     let mut packet = vec![0; 65536];
-    while running.load(Ordering::SeqCst) {
-        let Ok(n) = source.rtp.recv(&mut packet[4..]) else { continue };
+    let mut sent = 0;
+    let mut bits = Bits(0);
+    while running.load(Ordering::SeqCst) && whims.hangs_up_after.is_none_or(|n| sent < n) {
+        let Ok(n) = source.rtp.recv(&mut packet[INTERLEAVED..]) else { continue };
+        if whims.silent.load(Ordering::SeqCst) {
+            continue;
+        }
         packet[..2].copy_from_slice(&[b'$', 0]);
         packet[2..4].copy_from_slice(&u16::try_from(n).unwrap().to_be_bytes());
-        if client.write_all(&packet[..n + 4]).is_err() {
+        let (header, payload) = packet[INTERLEAVED..INTERLEAVED + n].split_at_mut(RTP_HEADER);
+        if let Some(of) = whims.wrong_bit_in {
+            bits.spoil(payload, of);
+        }
+        if whims.stamps_are_garbage {
+            let stamp = u32::from_be_bytes(header[4..8].try_into().unwrap());
+            // One for all packets of a picture.
+            let any = (u64::from(stamp).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+            header[4..8].copy_from_slice(&any.to_be_bytes());
+        }
+        if client.write_all(&packet[..n + INTERLEAVED]).is_err() {
             return;
+        }
+        sent += 1;
+    }
+    let _ = client.shutdown(Shutdown::Both);
+}
+
+/// RFC 3550, section 5.1.
+const RTP_HEADER: usize = 12;
+
+/// Where the next wrong bits are: the same in every run.
+struct Bits(u64);
+
+impl Bits {
+    /// Turns one bit of `of` over, on average.
+    fn spoil(&mut self, bytes: &mut [u8], of: u64) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let random = self.0 >> 32;
+            // Eight bits share one draw; two wrong ones in a byte are as good as one.
+            if random % of < 8 {
+                *byte ^= 1 << (random >> 29 & 7);
+            }
         }
     }
 }

@@ -18,6 +18,11 @@ pub fn clip(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/clips").join(name)
 }
 
+/// The program: the one that was built with the tests, or `TAWNY_BINARY`.
+pub fn binary() -> PathBuf {
+    std::env::var_os("TAWNY_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_tawny").into(), PathBuf::from)
+}
+
 /// `text` with these placeholders filled in: `STREET` (the clip's path).
 fn filled(text: &str) -> String {
     text.replace("STREET", &clip("street.mp4").display().to_string())
@@ -52,7 +57,7 @@ impl Unit {
 
     /// `tawny run` with this configuration.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tawny"));
+        let mut command = Command::new(binary());
         command.args(["run", "--config"]).arg(self.config()).env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
         command
     }

@@ -31,6 +31,7 @@ pub fn sighting(id: u128, mono_ms: u64, phase: Phase) -> Draft {
             bbox: BBox::new(0.1, 0.2, 0.3, 0.4).into(),
             dur: None,
             why: None,
+            still: None,
         },
     )
 }

@@ -1,0 +1,179 @@
+//! Brokers that are away, frozen, full, forgetful of what they owe, or at odds with
+//! the protocol. Everything that is in the journal arrives in the end, and
+//! meanwhile the operator is told what is wrong.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tawny::event::{Body, Phase};
+
+use crate::common::broker::{Broker, Subscriber, free_port, wait_for};
+use crate::common::drafts::draft;
+use crate::proxy::{Answers, Proxy};
+use crate::watcher::{assert_all_arrives, states, unit_with, unit_with_crossings, wait_health};
+
+/// MQTT 5.0, section 3.4.2.1.
+const QUOTA_EXCEEDED: u8 = 0x97;
+
+fn generous() -> Broker {
+    Broker::with("allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n")
+}
+
+fn warnings(log: &str) -> usize {
+    log.lines().filter(|line| line.contains("WARN") && line.contains("broker")).count()
+}
+
+#[test]
+fn a_broker_that_comes_late_is_complained_of_once_and_gets_everything() {
+    let port = free_port();
+    let unit = unit_with_crossings(500, &format!("mqtt://127.0.0.1:{port}"), "");
+    let daemon = unit.start();
+    daemon.wait_log("nobody listens there");
+    // Long enough for further attempts.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(warnings(&daemon.log()), 1, "{}", daemon.log());
+    let broker = Broker::on(port, "allow_anonymous true\n");
+    let subscriber = Subscriber::start(broker.port);
+    daemon.wait_log("connected to");
+    let health = wait_health(&subscriber, "failures are counted", |h| h["uplink"]["failures"].as_u64() > Some(1));
+    assert!(health["uplink"].get("error").is_none(), "{health}");
+    // The unit may have come before the subscriber: the broker has everything then,
+    // and some of it nobody heard.
+    wait_health(&subscriber, "everything is acknowledged", |h| {
+        h["journal"]["queued"] == 0 && h["low"].as_u64() > Some(500)
+    });
+    assert_eq!(daemon.terminate().code, Some(0));
+    assert!(unit.rows().iter().all(|row| ["delivered", "unheard"].contains(&row.state)));
+}
+
+#[test]
+fn a_broker_at_its_quota_is_named_and_gets_everything_later() {
+    let (broker, subscriber) = with_subscriber(generous());
+    let proxy = Proxy::to(broker.port);
+    proxy.answer(Answers::Reason(QUOTA_EXCEEDED));
+    let unit = unit_with_crossings(100, &proxy.url(), "");
+    let daemon = unit.start();
+    daemon.wait_log("refuses events: its quota is used up");
+    let health = wait_health(&subscriber, "refusals are counted", |h| h["uplink"]["refused"].as_u64() > Some(0));
+    assert!(health["uplink"]["error"].as_str().unwrap().contains("quota"), "{health}");
+    assert!(health["journal"]["queued"].as_u64() >= Some(100) && health["low"] == 0, "{health}");
+    proxy.answer(Answers::Plain);
+    daemon.wait_log("takes events again");
+    wait_health(&subscriber, "the trouble is over", |h| h["uplink"].get("error").is_none());
+    assert_all_arrives(&unit, daemon, &subscriber);
+}
+
+#[test]
+fn late_and_repeated_acknowledgements_settle_each_event_once() {
+    let (broker, subscriber) = with_subscriber(generous());
+    let proxy = Proxy::to(broker.port);
+    proxy.answer(Answers::Late(Duration::from_millis(700)));
+    let unit = unit_with_crossings(600, &proxy.url(), "window = 16\nbacklog_rate = 400");
+    let daemon = unit.start();
+    wait_for("some late answers", || proxy.acks() > 50);
+    let health = wait_health(&subscriber, "some are under way", |h| h["uplink"]["in_flight"].as_u64() > Some(0));
+    assert_eq!(health["uplink"]["failures"], 0, "{health}");
+    proxy.answer(Answers::Twice(60));
+    daemon.wait_log("acknowledges what it was not sent");
+    proxy.answer(Answers::Plain);
+    assert_all_arrives(&unit, daemon, &subscriber);
+}
+
+fn with_subscriber(broker: Broker) -> (Broker, Subscriber) {
+    let subscriber = Subscriber::start(broker.port);
+    (broker, subscriber)
+}
+
+/// Each waits for a few keep-alive intervals, so they do it together.
+#[test]
+fn brokers_that_fall_silent_are_left_and_found_again() {
+    std::thread::scope(|scope| {
+        scope.spawn(a_frozen_broker);
+        scope.spawn(a_broker_that_acknowledges_nothing);
+        scope.spawn(a_link_that_is_dead_with_its_buffers_full);
+    });
+}
+
+/// SIGSTOP: its kernel still takes what it is sent.
+fn a_frozen_broker() {
+    let (broker, subscriber) = with_subscriber(generous());
+    let unit = unit_with_crossings(400, &broker.url(), "backlog_rate = 100");
+    let daemon = unit.start();
+    wait_for("some arrive", || subscriber.seqs().len() > 20);
+    let pid = Pid::from_raw(broker.pid().unwrap() as i32).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    daemon.wait_log("does not answer pings any more");
+    kill_process(pid, Signal::CONT).unwrap();
+    wait_health(&subscriber, "a second connection", |h| h["uplink"]["connections"].as_u64() > Some(1));
+    assert_all_arrives(&unit, daemon, &subscriber);
+}
+
+fn a_broker_that_acknowledges_nothing() {
+    let (broker, subscriber) = with_subscriber(generous());
+    let proxy = Proxy::to(broker.port);
+    proxy.answer(Answers::Swallowed);
+    let unit = unit_with_crossings(100, &proxy.url(), "");
+    let daemon = unit.start();
+    daemon.wait_log("does not acknowledge what it gets");
+    proxy.answer(Answers::Plain);
+    wait_health(&subscriber, "what it owed is sent again", |h| h["uplink"]["resent"].as_u64() > Some(0));
+    assert_all_arrives(&unit, daemon, &subscriber);
+}
+
+/// A NAT that has forgotten the connection, while more is being written than the
+/// socket takes: the client library waits inside its write and pings no more.
+fn a_link_that_is_dead_with_its_buffers_full() {
+    let (broker, subscriber) = with_subscriber(generous());
+    let proxy = Proxy::to(broker.port);
+    proxy.slow(Duration::ZERO, 2_000_000);
+    let large = |i| draft(i, Body::Storage { phase: Phase::Start, value: None, why: "x".repeat(240_000) });
+    let unit = unit_with((0..120).map(large).collect(), &proxy.url(), "window = 64");
+    let daemon = unit.start();
+    wait_for("some arrive", || subscriber.seqs().len() > 2);
+    proxy.go_silent();
+    proxy.slow(Duration::ZERO, 0);
+    daemon.wait_log("does not answer any more");
+    wait_for("the broker says so too", || states(&subscriber).ends_with(&["offline".into(), "online".into()]));
+    assert_all_arrives(&unit, daemon, &subscriber);
+}
+
+/// Lets everybody in and hangs up: the unit comes back more and more rarely. The
+/// pauses may be longer on a busy machine, never shorter.
+#[test]
+fn a_broker_that_hangs_up_at_once_is_not_stormed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let unit = unit_with_crossings(10, &format!("mqtt://{}", listener.local_addr().unwrap()), "");
+    let mut daemon = unit.start();
+    let mut visits = Vec::new();
+    for _ in 0..4 {
+        let (mut stream, _) = listener.accept().unwrap();
+        visits.push(Instant::now());
+        let _ = stream.read(&mut [0; 1024]).unwrap();
+        // CONNACK: no session, success, no properties.
+        stream.write_all(&[0x20, 3, 0, 0, 0]).unwrap();
+    }
+    // Half of 1, 2 and 4 s at the least.
+    assert!(visits[3] - visits[0] >= Duration::from_millis(3400), "{visits:?}");
+    assert!(daemon.is_running());
+    daemon.wait_log("closed the connection");
+    assert_eq!(daemon.terminate().code, Some(0));
+    assert!(unit.rows().iter().all(|row| row.state == "queued"));
+}
+
+/// Two units of one name: the broker sends the first away (MQTT 5.0, section 3.1.4).
+/// mosquitto 2.0 hangs up without saying so.
+#[test]
+fn another_unit_of_the_same_name_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let unit = unit_with_crossings(10, &format!("mqtt://{}", listener.local_addr().unwrap()), "");
+    let daemon = unit.start();
+    let (mut stream, _) = listener.accept().unwrap();
+    let _ = stream.read(&mut [0; 1024]).unwrap();
+    // CONNACK as above; DISCONNECT: session taken over, no properties.
+    stream.write_all(&[0x20, 3, 0, 0, 0, 0xe0, 2, 0x8e, 0]).unwrap();
+    daemon.wait_log("somebody else logged in with this unit's name");
+    assert_eq!(daemon.terminate().code, Some(0));
+    assert!(unit.rows().iter().all(|row| row.state == "queued"));
+}

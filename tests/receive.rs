@@ -1,0 +1,172 @@
+//! `tawny receive`: a real broker between a unit and the real program.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::broker::{Broker, Subscriber, wait_for};
+use common::drafts::crossings;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::{AsyncClient, MqttOptions};
+use serde_json::Value;
+use tawny::clock::Beat;
+use tawny::config::{UnitConfig, UplinkConfig};
+use tawny::journal::{Journal, JournalHandle, JournalOptions, JournalThread};
+use tawny::uplink::{HealthFeed, LinkSettings, Uplink, UplinkHandle, UplinkSetup};
+
+struct Unit {
+    _dir: tempfile::TempDir,
+    journal: JournalHandle,
+    _thread: JournalThread,
+    uplink: UplinkHandle,
+}
+
+/// A unit named "unit" that says each second how far it is.
+fn unit(broker: &Broker) -> Unit {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = JournalOptions::new(dir.path().join("journal.db"), "unit");
+    options.boot_event = false;
+    let (journal, thread) = Journal::open(options, Beat::unwatched()).unwrap();
+    let uplink = UplinkConfig { broker: Some(broker.url()), ..UplinkConfig::default() };
+    let status = journal.clone();
+    let render = move || {
+        let figures = status.figures();
+        format!("{{\"v\":1,\"log\":\"{}\",\"low\":{}}}", figures.log, figures.low)
+    };
+    let setup = UplinkSetup {
+        settings: LinkSettings::load(&UnitConfig::default(), &uplink).unwrap_or_else(|e| panic!("{e}")),
+        journal: journal.clone(),
+        announce: true,
+        health: Some(HealthFeed { interval: Duration::from_secs(1), render: Box::new(render) }),
+        stills: None,
+        beat: Beat::unwatched(),
+    };
+    Unit { _dir: dir, journal, _thread: thread, uplink: Uplink::start(setup).unwrap() }
+}
+
+impl Unit {
+    fn delivers(&self, from: u64, n: u64) {
+        self.journal.append_and_wait(crossings(from, n)).unwrap();
+        wait_for("all is delivered", || self.journal.figures().queued == 0);
+    }
+}
+
+struct Receiver(Child);
+
+impl Receiver {
+    fn start(broker: &Broker, out: &Path, more: &[&str]) -> Receiver {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tawny"));
+        command.args(["receive", "--broker", &broker.url(), "--out"]).arg(out).args(more);
+        Receiver(command.stdin(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn seqs(file: &Path) -> Vec<u64> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let whole = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    whole.map(|event| event["seq"].as_u64().unwrap()).collect()
+}
+
+fn sorted(mut seqs: Vec<u64>) -> Vec<u64> {
+    seqs.sort_unstable();
+    seqs
+}
+
+#[test]
+fn what_nobody_heard_is_asked_for_and_a_file_is_continued() {
+    let (broker, dir) = (Broker::start(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("events.jsonl");
+    let unit = unit(&broker);
+    unit.delivers(0, 50);
+    assert_eq!(unit.uplink.figures().unheard, 50, "nobody listened");
+    let receiver = Receiver::start(&broker, &file, &["--history"]);
+    wait_for("what was unheard", || seqs(&file).len() == 50);
+    unit.delivers(50, 20);
+    wait_for("what is new", || seqs(&file).len() == 70);
+    drop(receiver);
+    // Killed in the middle of a line; a line lost, by whatever.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.remove(30);
+    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+    std::fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(b"{\"unit\":\"uni").unwrap();
+    unit.delivers(70, 30);
+    let _receiver = Receiver::start(&broker, &file, &[]);
+    wait_for("every number", || sorted(seqs(&file)) == (1..=100).collect::<Vec<_>>());
+}
+
+/// Publishes commands as anybody with the right to could.
+fn publish(broker: &Broker, payloads: &[Vec<u8>]) {
+    let mut options = MqttOptions::new("somebody", "127.0.0.1", broker.port);
+    options.set_max_packet_size(Some(1 << 20));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, mut events) = AsyncClient::new(options, 100);
+        for payload in payloads {
+            client.try_publish("tawny/unit/cmd", QoS::AtLeastOnce, false, payload.clone()).unwrap();
+        }
+        let mut acknowledged = 0;
+        while acknowledged < payloads.len() {
+            if let Ok(rumqttc::v5::Event::Incoming(rumqttc::v5::Incoming::PubAck(_))) = events.poll().await {
+                acknowledged += 1;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_unit_answers_commands_and_survives_what_is_none() {
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port);
+    let unit = unit(&broker);
+    wait_for("the unit is there", || subscriber.messages().iter().any(|m| m.topic.ends_with("/status")));
+    unit.delivers(0, 5);
+    let texts = [
+        "",
+        "{",
+        "null",
+        "{\"id\":7}",
+        "{\"id\":\"../../x\",\"do\":\"ping\"}",
+        "{\"id\":\"p\",\"do\":\"ping\"}",
+        "{\"id\":\"p\",\"do\":\"ping\"}",
+        "{\"id\":\"b\",\"do\":\"burn\"}",
+        "{\"id\":\"r\",\"do\":\"resend\",\"from\":2,\"to\":18446744073709551615}",
+        "{\"id\":\"z\",\"do\":\"resend\",\"from\":0,\"to\":1}",
+        "{\"id\":\"o\",\"do\":\"resend\",\"log\":\"other\",\"from\":1,\"to\":1}",
+    ];
+    let mut payloads: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    payloads.push(vec![b'['; 100_000]);
+    payloads.push(vec![0xff; 300]);
+    publish(&broker, &payloads);
+    let replies = || subscriber.messages().into_iter().filter(|m| m.topic.contains("/reply/")).collect::<Vec<_>>();
+    wait_for("six replies", || replies().len() >= 6);
+    let reply = |id: &str| {
+        let topic = format!("tawny/unit/reply/{id}");
+        let found: Vec<_> = replies().into_iter().filter(|m| m.topic == topic).collect();
+        // What came twice is answered twice, in the same words.
+        assert_eq!(found.len(), if id == "p" { 2 } else { 1 }, "{id}");
+        assert!(found.iter().all(|m| m.payload == found[0].payload));
+        serde_json::from_str::<Value>(&found[0].payload).unwrap()
+    };
+    assert_eq!((&reply("p")["ok"], &reply("p")["seq"]), (&Value::Bool(true), &5.into()));
+    assert_eq!((&reply("r")["from"], &reply("r")["to"]), (&2.into(), &5.into()));
+    for id in ["b", "z", "o"] {
+        assert!(reply(id)["ok"] == false && reply(id)["why"].is_string(), "{id}");
+    }
+    let events = || subscriber.messages().iter().filter(|m| m.topic.contains("/event/")).count();
+    wait_for("five events and four again", || events() == 9);
+    unit.delivers(5, 1);
+    wait_for("the next event", || events() == 10);
+    assert_eq!(unit.uplink.figures().copies, 4);
+}
