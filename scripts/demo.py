@@ -1,6 +1,6 @@
 """The parts of scripts/demo that are not starting and stopping programs.
 
-    demo.py ports                                two TCP ports that are free on loopback
+    demo.py ports                                three TCP ports that are free on loopback
     demo.py config CLIPS FOLDER PORT [--once]    a configuration that watches the clips, on stdout
     demo.py seconds CLIPS                        how long the longest clip plays at most
     demo.py watch CLIPS READY [--once]           prints what arrives on stdin ("TOPIC PAYLOAD" lines,
@@ -38,7 +38,7 @@ def expected_crossings(clips: Path) -> Counter:
 
 
 def ports() -> None:
-    sockets = [socket.socket() for _ in range(2)]
+    sockets = [socket.socket() for _ in range(3)]
     for s in sockets:
         s.bind(("127.0.0.1", 0))
     print(*(s.getsockname()[1] for s in sockets))
@@ -49,6 +49,8 @@ def config(clips: Path, folder: Path, port: str, once: bool) -> None:
     print('[unit]\nid = "demo"\n')
     print(f"[journal]\npath = {quote(str(folder / 'journal.db'))}\n")
     print(f"[uplink]\nbroker = \"mqtt://127.0.0.1:{port}\"")
+    # Shorter than usual: somebody is looking.
+    print('\n[health]\ninterval = "5s"')
     for clip in truth(clips):
         axis, _, at = clip["line"].partition("=")
         # From the bottom up, what is to the right on the screen is on the

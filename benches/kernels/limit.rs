@@ -1,0 +1,77 @@
+//! What no pipeline can do without: decoding every frame of a clip in one
+//! thread, and one `session.run` of the detector, on a filled input, in a
+//! session of the same settings.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use ffmpeg_next as ffmpeg;
+use rustix::time::ClockId;
+use tawny::capture::{Decoder, Frame, Interrupt, VideoInput};
+use tawny::config::{DetectorConfig, Source};
+use tawny::detect::Detector;
+
+use crate::cpu_ms;
+use crate::material::TestPicture;
+
+/// Inferences that are timed.
+const INFERENCES: u32 = 60;
+
+/// Prints a line of JSON for each clip; fails when one cannot be measured.
+pub fn report(clips: &[&str]) -> ExitCode {
+    let inference_ms = match inference_ms() {
+        Ok(ms) => ms,
+        Err(why) => {
+            eprintln!("no inference: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for clip in clips {
+        match decode(clip) {
+            Ok((frames, decode_s)) => println!(
+                "{}",
+                serde_json::json!({"clip": clip, "frames": frames, "decode_s": decode_s, "inference_ms": inference_ms})
+            ),
+            Err(why) => {
+                eprintln!("{clip}: {why}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The mean CPU time of one inference, all its threads together.
+fn inference_ms() -> Result<f64, String> {
+    let mut detector = Detector::open(&DetectorConfig::default()).map_err(|e| e.to_string())?;
+    let picture = TestPicture::new(640, 360, 0);
+    let picture = picture.picture();
+    detector.infer_only(&picture, 5).map_err(|e| e.to_string())?;
+    let start = cpu_ms(ClockId::ProcessCPUTime);
+    detector.infer_only(&picture, INFERENCES).map_err(|e| e.to_string())?;
+    Ok((cpu_ms(ClockId::ProcessCPUTime) - start) / f64::from(INFERENCES))
+}
+
+/// Frames in `clip` and the CPU seconds of opening and decoding it.
+fn decode(clip: &str) -> Result<(u64, f64), String> {
+    let path = Path::new(clip).to_str().ok_or("the name is not UTF-8")?;
+    let start = cpu_ms(ClockId::ProcessCPUTime);
+    let mut input =
+        VideoInput::open(&Source::Location(path.to_owned()), &Interrupt::default()).map_err(|e| e.to_string())?;
+    let mut decoder = Decoder::open(input.info()).map_err(|e| e.to_string())?;
+    let (mut packet, mut frame, mut frames) = (ffmpeg::Packet::empty(), Frame::empty(), 0);
+    loop {
+        let more = input.read(&mut packet).map_err(|e| e.to_string())?;
+        if more {
+            decoder.send(&packet)
+        } else {
+            decoder.send_end()
+        }
+        while decoder.receive(&mut frame).is_some() {
+            frames += 1;
+        }
+        if !more {
+            return Ok((frames, (cpu_ms(ClockId::ProcessCPUTime) - start) / 1e3));
+        }
+    }
+}
