@@ -11,7 +11,7 @@ import truth
 from measure import Run, median, run, table
 
 ROOT = Path(__file__).resolve().parent.parent
-MODEL = ROOT / "models/nanodet_g_416x416_u8_int8.onnx"
+MODEL = ROOT / "models/nanodet_g_u8_int8.onnx"
 EFFORT = re.compile(r"(\d+) frames, (\d+) decoded, (\d+) inferences, (\d+) events, ([\d.]+) s video")
 
 

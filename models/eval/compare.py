@@ -39,6 +39,9 @@ class Reference:
         image = self.session.get_inputs()[0]
         self.bytes_in = image.type == "tensor(uint8)"
         self.height, self.width = image.shape[1:3] if self.bytes_in else image.shape[2:4]
+        if not isinstance(self.height, int):
+            # Its size is free: the usual one, which its exporter noted.
+            self.height, self.width = json.loads(self.session.get_modelmeta().custom_metadata_map["imgsz"])
         self.padding, self.iou = padding, iou
 
     def __call__(self, bgr: np.ndarray, threshold: float) -> dict[str, list[tuple[float, np.ndarray]]]:
@@ -191,7 +194,7 @@ def main() -> int:
     ids = [int(part) for part in options.ids.split(",")] if options.ids else None
     labelled = [entry for folder in options.folders for entry in read_folder(folder, ids)]
     files = [file for file, _ in labelled]
-    built_in = root / "models/nanodet_g_416x416_u8_int8.onnx"
+    built_in = root / "models/nanodet_g_u8_int8.onnx"
     reference = Reference(options.model or built_in, options.padding, options.iou)
     plain = {group: [] for group in GROUPS}
     for file in files:

@@ -356,7 +356,8 @@ pub struct DetectorConfig {
     #[schemars(example = ["animal", "person", "vehicle"])]
     pub classes: Vec<String>,
     /// Width and height of the model's input in pixels, for models that leave it
-    /// open; what the model's metadata says, or [640, 640], if absent.
+    /// open, as the built-in one does (multiples of 32); what the model's metadata
+    /// says ([416, 416] for the built-in one), or [640, 640], if absent.
     #[schemars(example = [640, 384])]
     pub input_size: Option<InputSize>,
     /// ONNX Runtime's shared library; Tawny searches for it unless it is named

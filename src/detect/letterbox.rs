@@ -2,11 +2,18 @@
 
 use crate::domain::BBox;
 
+/// The stride of the coarsest cells of the usual detectors, in input pixels.
+pub const COARSEST_STRIDE: usize = 32;
+
 /// How a picture is brought to the size of a model's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
     /// Its shape kept, in the middle, bars around it.
     Centred,
+    /// The same in the smallest input that holds it, with sides that are
+    /// multiples of [`COARSEST_STRIDE`] and no larger than the given ones: bars
+    /// cost as much as picture.
+    Trimmed,
     /// Its shape kept, in the left top corner, bars at the right and below.
     TopLeft,
     /// Stretched to fill the input.
@@ -53,13 +60,18 @@ impl Letterbox {
             let side = |length: f64, limit: usize| ((length * ratio).round() as usize).clamp(1, limit.max(1));
             (side(w, input.0), side(h, input.1))
         };
+        let whole_cells = |length: usize, limit: usize| length.next_multiple_of(COARSEST_STRIDE).min(limit);
         let ((width, height), input) = match fit {
             Fit::Centred | Fit::TopLeft => (scaled(ratio), input),
+            Fit::Trimmed => {
+                let (width, height) = scaled(ratio);
+                ((width, height), (whole_cells(width, input.0), whole_cells(height, input.1)))
+            }
             Fit::Stretched => ((input.0.max(1), input.1.max(1)), input),
             Fit::Native => (scaled(ratio.min(1.0)), scaled(ratio.min(1.0))),
         };
         let before = |length: usize, limit: usize| match fit {
-            Fit::Centred => (limit - length.min(limit)) / 2,
+            Fit::Centred | Fit::Trimmed => (limit - length.min(limit)) / 2,
             Fit::TopLeft | Fit::Stretched | Fit::Native => 0,
         };
         Letterbox { region, shown, input, left: before(width, input.0), top: before(height, input.1), width, height }
@@ -80,7 +92,7 @@ mod tests {
     use proptest::prelude::*;
 
     const WHOLE: BBox = BBox::new(0.0, 0.0, 1.0, 1.0);
-    const FITS: [Fit; 4] = [Fit::Centred, Fit::TopLeft, Fit::Stretched, Fit::Native];
+    const FITS: [Fit; 5] = [Fit::Centred, Fit::Trimmed, Fit::TopLeft, Fit::Stretched, Fit::Native];
 
     fn place(fit: Letterbox) -> (usize, usize, usize, usize) {
         (fit.left, fit.top, fit.width, fit.height)
@@ -91,6 +103,17 @@ mod tests {
         let fit = Letterbox::new(WHOLE, (1920, 1080), (416, 416));
         assert_eq!(place(fit), (0, 91, 416, 234));
         assert_eq!(fit.to_picture([0.0, 91.0, 416.0, 325.0]), WHOLE);
+    }
+
+    #[test]
+    fn bars_are_trimmed_to_what_the_strides_need() {
+        let trimmed = |picture| Letterbox::fitted(Fit::Trimmed, WHOLE, picture, (416, 416));
+        let wide = trimmed((1920, 1080));
+        assert_eq!((place(wide), wide.input), ((0, 11, 416, 234), (416, 256)));
+        let high = trimmed((480, 640));
+        assert_eq!((place(high), high.input), ((4, 0, 312, 416), (320, 416)));
+        let square = trimmed((300, 300));
+        assert_eq!((place(square), square.input), ((0, 0, 416, 416), (416, 416)));
     }
 
     #[test]
@@ -109,7 +132,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_way_back_leads_to_where_it_began(
-            w in 1usize..10_000, h in 1usize..10_000, iw in 32usize..1000, ih in 32usize..1000, way in 0usize..4,
+            w in 1usize..10_000, h in 1usize..10_000, iw in 32usize..1000, ih in 32usize..1000, way in 0usize..5,
             x in 0f32..0.9, y in 0f32..0.9, rw in 0.01f32..1.0, rh in 0.01f32..1.0, u in 0f32..1., v in 0f32..1.,
         ) {
             let region = BBox::new(x, y, rw.min(1.0 - x), rh.min(1.0 - y));

@@ -14,8 +14,9 @@ use super::runtime::{Runtime, RuntimeError};
 use crate::config::DetectorConfig;
 use crate::domain::{BBox, to_hex};
 
-/// The model in the binary: NanoDet-g, COCO's 80 classes, 416 × 416, INT8.
-static BUILT_IN: &[u8] = include_bytes!("../../models/nanodet_g_416x416_u8_int8.onnx");
+/// The model in the binary: NanoDet-g, COCO's 80 classes, INT8; usually 416 × 416,
+/// less where the picture leaves bars.
+static BUILT_IN: &[u8] = include_bytes!("../../models/nanodet_g_u8_int8.onnx");
 
 /// Larger files are refused: no detector for a small computer is that large.
 const MAX_MODEL_BYTES: u64 = 512 << 20;

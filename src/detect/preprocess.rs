@@ -16,6 +16,7 @@
 use std::num::Wrapping;
 
 use half::f16;
+use multiversion::multiversion;
 
 use super::letterbox::{Fit, Letterbox};
 use super::resample::{Crop, Resampler};
@@ -73,9 +74,9 @@ impl Scaling {
 /// A model's input: its size and what a picture must become.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InputSpec {
-    /// W, pixels; the most there may be with [`Fit::Native`].
+    /// W, pixels; the most there may be with [`Fit::Native`] and [`Fit::Trimmed`].
     pub width: usize,
-    /// H, pixels; the most there may be with [`Fit::Native`].
+    /// H, pixels; the most there may be with [`Fit::Native`] and [`Fit::Trimmed`].
     pub height: usize,
     /// The type of its samples.
     pub sample: Sample,
@@ -214,8 +215,8 @@ impl Preprocessor {
         Ok(())
     }
 
-    /// Paints the bars, unless they are where they were. With [`Fit::Native`]
-    /// the tensor takes the picture's size here.
+    /// Paints the bars, unless they are where they were. Where the input has no
+    /// fixed size the tensor takes this look's here.
     fn pad_around(&mut self, fit: &Letterbox) {
         let place = |fit: &Letterbox| (fit.input, fit.left, fit.top, fit.width, fit.height);
         if self.filled.as_ref().map(place) == Some(place(fit)) {
@@ -254,10 +255,7 @@ impl Preprocessor {
                 }
             } else if picture.rotation == Rotation::None {
                 let span = line * size.0..(line + 1) * size.0;
-                let samples = y[span.clone()].iter().zip(&u[span.clone()]).zip(&v[span]);
-                for (pixel, ((&y, &u), &v)) in row.iter_mut().zip(samples) {
-                    *pixel = convert.rgb(y, u, v);
-                }
+                convert_row(&convert, &y[span.clone()], &u[span.clone()], &v[span], &mut row);
             } else {
                 for (pixel, at) in row.iter_mut().zip(steps) {
                     *pixel = convert.rgb(y[at], u[at], v[at]);
@@ -279,6 +277,14 @@ impl Preprocessor {
             }
         }
         self.row = row;
+    }
+}
+
+/// One line of samples as it is stored, converted.
+#[multiversion(targets("x86_64+avx2"))]
+fn convert_row(convert: &Converter, y: &[u8], u: &[u8], v: &[u8], row: &mut [[u8; 3]]) {
+    for (pixel, ((&y, &u), &v)) in row.iter_mut().zip(y.iter().zip(u).zip(v)) {
+        *pixel = convert.rgb(y, u, v);
     }
 }
 
@@ -655,7 +661,7 @@ mod tests {
         let plane = |data, w, h| Plane::new(data, w, h, w).unwrap();
         let chroma = Some((plane(&chroma, 32, 10), plane(&chroma[..], 32, 10)));
         let picture = Picture { y: plane(&luma, 64, 20), chroma, ..grey(&luma, 64, 20, 64) };
-        for fit in [Fit::Centred, Fit::TopLeft, Fit::Stretched, Fit::Native] {
+        for fit in [Fit::Centred, Fit::Trimmed, Fit::TopLeft, Fit::Stretched, Fit::Native] {
             let of = |sample, layout, channels| {
                 let spec = InputSpec { sample, layout, channels, fit, padding: 114, scaling: Scaling::NONE, ..BYTES };
                 let mut preprocessor = Preprocessor::new(spec);
@@ -665,8 +671,11 @@ mod tests {
             let (plain, (width, height)) = of(Sample::Byte, InputLayout::Hwc, Channels::Rgb);
             let area = width * height;
             assert_eq!(plain.len(), area * 3);
-            assert_eq!(plain[..3] == [114.0; 3], fit == Fit::Centred);
-            assert_eq!(plain[(area - 1) * 3..] == [114.0; 3], matches!(fit, Fit::Centred | Fit::TopLeft));
+            assert_eq!(plain[..3] == [114.0; 3], matches!(fit, Fit::Centred | Fit::Trimmed));
+            assert_eq!(
+                plain[(area - 1) * 3..] == [114.0; 3],
+                matches!(fit, Fit::Centred | Fit::Trimmed | Fit::TopLeft)
+            );
             for sample in [Sample::Byte, Sample::Half, Sample::Float] {
                 for layout in [InputLayout::Hwc, InputLayout::Chw] {
                     for channels in [Channels::Rgb, Channels::Bgr] {

@@ -1,8 +1,10 @@
 //! The cells of a head without anchors: one for each place of the strides 8,
 //! 16 and 32, level after level, row after row.
 
+use super::super::letterbox::COARSEST_STRIDE;
+
 /// Strides of the three levels.
-pub const STRIDES: [usize; 3] = [8, 16, 32];
+pub const STRIDES: [usize; 3] = [8, 16, COARSEST_STRIDE];
 
 /// One cell.
 #[derive(Debug, Clone, Copy, PartialEq)]

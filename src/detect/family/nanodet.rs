@@ -3,6 +3,7 @@
 //! Focal Loss, Li et al. 2020). Takes RGB in the middle of black, bytes or
 //! normalised with ImageNet's statistics.
 
+use super::super::letterbox::Fit;
 use super::super::preprocess::{InputSpec, Scaling};
 use super::grid::{self, Cell};
 use super::{Finds, Fitting, Head, Misfit, Numbering, Recognised, Signature, finite};
@@ -18,7 +19,9 @@ pub fn recognise(model: &Signature, _named: bool) -> Fitting {
     };
     let wrong = |reason: String| Misfit::Wrong(format!("{reason}; {}", model.describe_outputs()));
     grid::check(model.size).map_err(Misfit::Wrong)?;
-    let cells = grid::count(model.size) as i64;
+    // A graph that was not tried out leaves their number open with its size.
+    let is_open = model.image.width.is_none() && model.image.height.is_none();
+    let cells = if is_open && rows_of_scores.shape.get(1) == Some(&-1) { -1 } else { grid::count(model.size) as i64 };
     let classes = match *rows_of_scores.shape.as_slice() {
         [1, rows, classes] if rows == cells && (1..=10_000).contains(&classes) => classes as usize,
         _ => {
@@ -27,8 +30,15 @@ pub fn recognise(model: &Signature, _named: bool) -> Fitting {
         }
     };
     let neither = || wrong(format!("neither boxes [1, {cells}, 4] nor dist [1, {cells}, 4 x bins]"));
+    // Corners that the graph has decoded are right at whatever size it was shown.
+    let mut fit = Fit::Centred;
     let (box_output, head): (usize, Box<dyn Head>) = match (boxes, dist) {
-        (Some((index, boxes)), _) if boxes.shape == [1, cells, 4] => (index, Box::new(Decoded { classes })),
+        (Some((index, boxes)), _) if boxes.shape == [1, cells, 4] => {
+            if is_open {
+                fit = Fit::Trimmed;
+            }
+            (index, Box::new(Decoded { classes }))
+        }
         (None, Some((index, dist))) => match *dist.shape.as_slice() {
             [1, rows, numbers] if rows == cells && (8..=4000).contains(&numbers) && numbers % 4 == 0 => {
                 (index, Box::new(Raw { classes, bins: numbers as usize / 4, cells: grid::cells(model.size) }))
@@ -40,7 +50,7 @@ pub fn recognise(model: &Signature, _named: bool) -> Fitting {
     Ok(Recognised {
         head,
         outputs: vec![box_output, scores],
-        input: InputSpec { scaling: Scaling::IMAGENET, padding: 0, ..model.input() },
+        input: InputSpec { scaling: Scaling::IMAGENET, padding: 0, fit, ..model.input() },
         classes: Some(classes),
         numbering: Numbering::Dense,
     })
