@@ -9,9 +9,11 @@
 //!
 //! Everything is fixed point that SIMD units of any processor handle without
 //! being addressed by name: the loops are written so that the compiler finds
-//! them (SSE2, NEON). Weights down add up to 2⁷, so that sums of bytes stay
+//! them (NEON, SSE2, and AVX2 where the processor has it). Weights down add up to 2⁷, so that sums of bytes stay
 //! within i16, those across to 2¹⁴. Nothing is allocated once the buffers have
 //! their sizes.
+
+use multiversion::multiversion;
 
 use crate::capture::Plane;
 
@@ -71,16 +73,21 @@ impl Resampler {
 fn blend_rows(plane: &Plane<'_>, first: usize, weights: &[i16], columns: std::ops::Range<usize>, line: &mut [i16]) {
     let samples = |row: usize| plane.row(row.min(plane.height - 1)).get(columns.clone()).unwrap_or(&[]);
     for (pair, weights) in weights.as_chunks::<2>().0.iter().enumerate() {
-        let (upper, lower) = (samples(first + pair * 2), samples(first + pair * 2 + 1));
-        let [above, below] = *weights;
-        let sums = line.iter_mut().zip(upper.iter().zip(lower));
-        // At most 255 × 128: nothing wraps. Saying so lets the compiler use SIMD.
-        let blend = |a: u8, b: u8| i16::from(a).wrapping_mul(above).wrapping_add(i16::from(b).wrapping_mul(below));
-        if pair == 0 {
-            sums.for_each(|(sum, (a, b))| *sum = blend(*a, *b));
-        } else {
-            sums.for_each(|(sum, (a, b))| *sum = sum.wrapping_add(blend(*a, *b)));
-        }
+        blend_pair(samples(first + pair * 2), samples(first + pair * 2 + 1), *weights, pair == 0, line);
+    }
+}
+
+/// The weighted sum of two rows, instead of what is in `line` if it is the
+/// `first` of an output, added to it if not.
+#[multiversion(targets("x86_64+avx2"))]
+fn blend_pair(upper: &[u8], lower: &[u8], [above, below]: [i16; 2], first: bool, line: &mut [i16]) {
+    let sums = line.iter_mut().zip(upper.iter().zip(lower));
+    // At most 255 × 128: nothing wraps. Saying so lets the compiler use SIMD.
+    let blend = |a: u8, b: u8| i16::from(a).wrapping_mul(above).wrapping_add(i16::from(b).wrapping_mul(below));
+    if first {
+        sums.for_each(|(sum, (a, b))| *sum = blend(*a, *b));
+    } else {
+        sums.for_each(|(sum, (a, b))| *sum = sum.wrapping_add(blend(*a, *b)));
     }
 }
 
@@ -149,10 +156,10 @@ impl Taps {
     /// Samples `line`, whose first value belongs to input sample `offset`.
     fn sample(&self, line: &[i16], offset: usize, out: &mut [u8]) {
         match self.width {
-            2 => self.sample_fixed::<2>(line, offset, out),
-            4 => self.sample_fixed::<4>(line, offset, out),
-            8 => self.sample_fixed::<8>(line, offset, out),
-            16 => self.sample_fixed::<16>(line, offset, out),
+            2 => sample_by_two(&self.starts, &self.weights, line, offset, out),
+            4 => sample_by_four(&self.starts, &self.weights, line, offset, out),
+            8 => sample_by_eight(&self.starts, &self.weights, line, offset, out),
+            16 => sample_by_sixteen(&self.starts, &self.weights, line, offset, out),
             width => {
                 for ((out, start), weights) in out.iter_mut().zip(&self.starts).zip(self.weights.chunks_exact(width)) {
                     let samples = line.get(start - offset..).unwrap_or(&[]);
@@ -161,16 +168,28 @@ impl Taps {
             }
         }
     }
+}
 
-    fn sample_fixed<const WIDTH: usize>(&self, line: &[i16], offset: usize, out: &mut [u8]) {
-        let weights = self.weights.as_chunks::<WIDTH>().0;
-        for ((out, start), weights) in out.iter_mut().zip(&self.starts).zip(weights) {
-            if let Some(samples) = line.get(start - offset..).and_then(|rest| rest.first_chunk::<WIDTH>()) {
-                *out = dot(samples.iter().zip(weights));
+/// One function for each number of weights that occurs often: the compiler
+/// unrolls it.
+macro_rules! sample_by {
+    ($name:ident, $width:literal) => {
+        #[multiversion(targets("x86_64+avx2"))]
+        fn $name(starts: &[usize], weights: &[i16], line: &[i16], offset: usize, out: &mut [u8]) {
+            let weights = weights.as_chunks::<$width>().0;
+            for ((out, start), weights) in out.iter_mut().zip(starts).zip(weights) {
+                if let Some(samples) = line.get(start - offset..).and_then(|rest| rest.first_chunk::<$width>()) {
+                    *out = dot(samples.iter().zip(weights));
+                }
             }
         }
-    }
+    };
 }
+
+sample_by!(sample_by_two, 2);
+sample_by!(sample_by_four, 4);
+sample_by!(sample_by_eight, 8);
+sample_by!(sample_by_sixteen, 16);
 
 #[inline(always)]
 fn dot<'a>(terms: impl Iterator<Item = (&'a i16, &'a i16)>) -> u8 {
