@@ -45,6 +45,15 @@ fn old_trail_cameras_avi() {
 }
 
 #[test]
+fn uncompressed_rows_from_the_bottom_up_are_refused_in_words() {
+    let studio = Studio::new(STREET_LINE);
+    let video = studio.make(STREET, "-c:v rawvideo -pix_fmt bgr24 -vf scale=64:36,vflip -t 1", "raw.avi");
+    let said = studio.replay(&[video]);
+    // FFmpeg's own AVI files may lie either way round; neither may end in a panic.
+    assert!(said.code == Some(0) || said.stderr.contains("bottom up"), "{}", said.stderr);
+}
+
+#[test]
 fn full_range_and_odd_sizes() {
     same_street("-c:v libx264 -vf scale=out_range=full -pix_fmt yuvj420p -color_range pc", "street.mp4");
     same_street("-c:v mjpeg -q:v 3 -vf scale=321:181 -pix_fmt yuvj420p", "street.avi");

@@ -42,7 +42,7 @@ fn twice_the_same_recording_is_byte_for_byte_the_same_and_every_line_an_event() 
 
     let numbers = figures(first.summary());
     let [frames, decoded, inferences, told, video_s, ..] = numbers[..] else { unreachable!() };
-    assert_eq!(frames, decoded);
+    assert!(decoded <= frames && decoded > 0.8 * frames, "pictures that nobody would look at may be left out");
     assert!(inferences > 0.0 && inferences <= decoded);
     assert_eq!(told, events.len() as f64);
     assert!((video_s - frames / 12.5).abs() < 0.1, "{video_s} s for {frames} frames");

@@ -39,6 +39,14 @@ impl Frame {
         &mut self.video
     }
 
+    /// Whether its rows follow each other in memory. Those of an uncompressed AVI
+    /// may run backwards, and slices cannot.
+    fn is_top_down(&self) -> bool {
+        // SAFETY: the pointer is that of a frame that lives as long as `self`.
+        let strides = unsafe { (*self.video.as_ptr()).linesize };
+        strides.iter().take(self.video.planes()).all(|stride| *stride > 0)
+    }
+
     /// The decoder's best guess of the presentation time, in stream units.
     pub(super) fn timestamp(&self) -> Option<i64> {
         self.video.timestamp()
@@ -61,6 +69,9 @@ impl Frame {
     /// For formats that hold no readable samples, such as hardware surfaces.
     pub fn picture(&mut self) -> Result<Picture<'_>, CaptureError> {
         let format = self.video.format();
+        if !self.is_top_down() {
+            return Err(CaptureError::PixelFormat(format!("{format:?}, stored from the bottom up")));
+        }
         let shared = match format {
             Pixel::YUV420P | Pixel::YUV422P | Pixel::YUV444P | Pixel::YUV440P | Pixel::YUV411P | Pixel::YUV410P => {
                 Some((true, false))

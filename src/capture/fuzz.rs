@@ -43,11 +43,11 @@ pub fn packets(data: &[u8]) {
         let step = Duration::from_millis(u64::from(*second) * u64::from(*second));
         at = if first & 2 == 2 { at.minus(step) } else { at.plus(step) };
         let size = usize::from(*first) << (second % 24);
-        gate.packet(&PacketFacts { at, size, kind, position });
+        gate.packet(&PacketFacts { at, size, kind, position, pause: None });
         match first >> 4 {
             0..=3 => {
                 let light = Light::ALL.get(usize::from(second % 3)).copied().unwrap_or_default();
-                gate.seen(at, Activity { moving: second & 1 == 1, busy: second & 2 == 2, light });
+                gate.seen(at, Activity { moving: second & 1 == 1, busy: second & 2 == 2, light, next_look: None });
             }
             4 => _ = gate.probed(Some(second & 1 == 1)),
             5 => _ = gate.probed(None),
@@ -94,7 +94,10 @@ fn play(source: &Source) {
             }
             match decoded {
                 Decoded::Probe(stamp) => drop(decoder.compared(number % 3 == 0, stamp)),
-                _ => decoder.seen(at, Activity { moving: number % 5 == 0, ..Activity::default() }),
+                _ => {
+                    let next_look = Some(at.plus(Duration::from_millis(number % 200)));
+                    decoder.seen(at, Activity { moving: number % 5 == 0, next_look, ..Activity::default() });
+                }
             }
         }
         if !more {

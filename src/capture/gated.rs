@@ -5,6 +5,12 @@
 //! opens, decoding begins at a keyframe in the ring from before the cause and
 //! catches up: every picture comes out once, in order, with its own stamp. The
 //! decoder is flushed at every jump.
+//!
+//! Pictures that nobody would look at, because the last look was just now or
+//! because they came out before, are left out where no other picture refers to
+//! them.
+
+use std::time::Duration;
 
 use ffmpeg_next as ffmpeg;
 
@@ -14,7 +20,11 @@ use super::frame::Frame;
 use super::gate::{Activity, Gate, GateSettings, GateStatus, KindReader, PacketFacts, Unfit, Verdict};
 use super::input::StreamInfo;
 use super::ring::{PacketRing, RingBounds};
+use super::timeline::TimeBase;
 use crate::domain::Mono;
+
+/// Times are derived from stamps with an error of less than this.
+const STAMP_JITTER: Duration = Duration::from_millis(1);
 
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +51,8 @@ pub struct GatedDecoder {
     /// The decoder was told of the end and gives what it holds.
     draining: bool,
     needs_flush: bool,
+    /// No more packets come.
+    ended: bool,
     /// Number after the last packet that was decoded in order.
     decoded_until: u64,
     /// Stamp of the last picture handed out.
@@ -48,6 +60,10 @@ pub struct GatedDecoder {
     /// Pictures up to this stamp were handed out before the last jump. Nothing
     /// once later ones come: a stream's own stamps may jump back.
     repeats: Option<i64>,
+    /// Pictures before this stamp are of no interest, by what the last one came
+    /// to.
+    next_look: Option<i64>,
+    time_base: TimeBase,
     last_dts: Option<i64>,
     position: u32,
 }
@@ -78,9 +94,12 @@ impl GatedDecoder {
             probe: None,
             draining: false,
             needs_flush: false,
+            ended: false,
             decoded_until: 0,
             last_stamp: None,
             repeats: None,
+            next_look: None,
+            time_base: TimeBase { numerator: info.time_base.numerator(), denominator: info.time_base.denominator() },
             last_dts: None,
             position: 0,
         })
@@ -94,12 +113,14 @@ impl GatedDecoder {
         }
         let kind = self.kinds.kind(packet.data().unwrap_or_default(), packet.is_key());
         self.position = if kind.is_key() { 0 } else { self.position.saturating_add(1) };
-        self.check_stamps(&packet);
-        let facts = PacketFacts { at, size: packet.size(), kind, position: self.position };
+        let pause = self.check_stamps(&packet);
+        let facts = PacketFacts { at, size: packet.size(), kind, position: self.position, pause };
         let number = self.ring.push(packet, at, kind.is_key());
         if self.ring.group_exceeds() {
             self.gate.unfit(Unfit::LongGroup);
         }
+        let waiting = self.next.and_then(|next| self.ring.get(next));
+        self.gate.lags(waiting.map_or(Duration::ZERO, |held| at.since(held.at)));
         match self.gate.packet(&facts) {
             Verdict::Decode { since } => self.start(since),
             Verdict::Probe if self.next.is_none() => self.probe = Some((number, false)),
@@ -156,6 +177,11 @@ impl GatedDecoder {
                     return false;
                 }
                 self.last_stamp = stamp.or(self.last_stamp);
+                if self.ended {
+                    // No later keyframe will tell what comes behind this one.
+                    self.next = Some(number);
+                    self.repeats = self.last_stamp;
+                }
                 self.gate.wants_look()
             }
         }
@@ -163,6 +189,12 @@ impl GatedDecoder {
 
     /// What the analysis of the picture at `at` came to.
     pub fn seen(&mut self, at: Mono, activity: Activity) {
+        let wait = activity.next_look.map(|next| next.since(at).saturating_sub(STAMP_JITTER));
+        let until = |(stamp, wait): (i64, Duration)| {
+            let micros = u64::try_from(wait.as_micros()).unwrap_or(0);
+            stamp.saturating_add(self.time_base.stamp(micros))
+        };
+        self.next_look = self.last_stamp.zip(wait).map(until);
         if self.gate.seen(at, activity) && self.next.is_none() {
             // A keyframe decoded alone showed something that does not move.
             self.needs_flush = true;
@@ -179,13 +211,12 @@ impl GatedDecoder {
         }
     }
 
-    /// No more packets: what is still inside comes out now.
+    /// No more packets: what is still inside comes out now. While nothing is
+    /// decoded, the last keyframe is compared, as there will be no later one.
     pub fn end(&mut self) {
-        if self.next.is_some() {
-            while self.send_next() {}
-            self.decoder.send_end();
-            self.draining = true;
-            self.next = None;
+        self.ended = true;
+        if self.next.is_none() && self.probe.is_none() {
+            self.probe = self.ring.last_key().filter(|key| *key >= self.decoded_until).map(|key| (key, false));
         }
     }
 
@@ -269,7 +300,10 @@ impl GatedDecoder {
         let Some(next) = self.next else { return false };
         let Some(held) = self.ring.get(next) else {
             if next >= self.ring.end() {
-                return false;
+                if self.ended {
+                    self.stop();
+                }
+                return self.ended;
             }
             // It fell out of the ring: go on at the next keyframe.
             self.needs_flush = true;
@@ -279,7 +313,9 @@ impl GatedDecoder {
         if std::mem::take(&mut self.needs_flush) {
             self.decoder.flush();
         }
-        self.decoder.skip_disposable(self.gate.references_only());
+        let is_unwanted = |pts: i64| Some(pts) < self.next_look || Some(pts) <= self.repeats;
+        let unwanted = held.packet.pts().is_some_and(is_unwanted);
+        self.decoder.skip_disposable(unwanted || self.gate.references_only());
         self.decoder.send(&held.packet);
         self.next = Some(next + 1);
         self.decoded_until = self.decoded_until.max(next + 1);
@@ -292,13 +328,23 @@ impl GatedDecoder {
     }
 
     /// Without usable stamps nobody can tell when a picture was taken once
-    /// some are left out.
-    fn check_stamps(&mut self, packet: &ffmpeg::Packet) {
+    /// some are left out. Gives the time since the packet before.
+    fn check_stamps(&mut self, packet: &ffmpeg::Packet) -> Option<Duration> {
         let dts = packet.dts().or(packet.pts());
         if packet.pts().is_none() || self.last_dts.is_some_and(|last| dts.is_none_or(|dts| dts <= last)) {
             self.gate.unfit(Unfit::Stamps);
         }
+        let second = self.time_base.stamp(1_000_000);
+        if self.last_dts.zip(dts).is_some_and(|(last, dts)| dts.saturating_add(second) < last) {
+            // The camera has set its clock back: what came before says nothing of
+            // what is to come.
+            (self.last_stamp, self.repeats, self.next_look) = (None, None, None);
+            self.decoded_until = self.decoded_until.max(self.ring.end());
+        }
+        let step = dts.zip(self.last_dts).and_then(|(dts, last)| dts.checked_sub(last));
         self.last_dts = dts.or(self.last_dts);
+        let micros = u64::try_from(self.time_base.micros(step?)).ok()?;
+        Some(Duration::from_micros(micros))
     }
 }
 

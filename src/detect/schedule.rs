@@ -61,7 +61,12 @@ impl Schedule {
     /// Whether motion is worth measuring at `at`: it decides about looks only,
     /// so there is no need for it between two looks at the full rate.
     pub fn may_look(&self, at: Mono) -> bool {
-        self.last.is_none_or(|(_, due)| at >= due.plus(self.active))
+        self.next().is_none_or(|next| at >= next)
+    }
+
+    /// No frame before this is looked at; `None` while every one may be.
+    pub fn next(&self) -> Option<Mono> {
+        self.last.map(|(_, due)| due.plus(self.active))
     }
 
     /// Inferences that the look just granted may spend.

@@ -5,6 +5,7 @@
 mod by_light;
 mod kind;
 mod model;
+mod pace;
 mod policy;
 #[cfg(test)]
 mod simulation;

@@ -57,6 +57,8 @@ pub struct PacketFacts {
     pub kind: PictureKind,
     /// Packets since the last keyframe.
     pub position: u32,
+    /// Time since the packet before it, by the stream's own stamps.
+    pub pause: Option<Duration>,
 }
 
 /// A usual size: a mean that is fast at first and robust later.

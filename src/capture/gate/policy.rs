@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::by_light::SizeModels;
 use super::kind::PictureKind;
 use super::model::PacketFacts;
+use super::pace::Pace;
 use crate::domain::{Light, Mono};
 
 /// A new stream is decoded in full at least so long.
@@ -24,8 +25,9 @@ const LEARN_AT_LEAST: Duration = Duration::from_secs(6);
 /// time, and before it closes again.
 const QUIET_FIRST: Duration = Duration::from_secs(4);
 const QUIET_AGAIN: Duration = Duration::from_secs(2);
-/// Decoding begins at a keyframe from at least so long before its cause.
-const REACH_BACK: Duration = Duration::from_millis(500);
+/// Pictures that show nothing are no reason to close while packets have waited
+/// for longer than this.
+const MAX_LAG: Duration = Duration::from_millis(500);
 /// Below this sharpness (deviations by which a small object stands out) sizes
 /// say nothing.
 const MIN_SHARPNESS: f32 = 1.0;
@@ -166,6 +168,8 @@ pub struct Activity {
     pub busy: bool,
     /// The light it was taken by.
     pub light: Light,
+    /// Pictures taken before this are of no interest whatever they show.
+    pub next_look: Option<Mono>,
 }
 
 /// What to do with a packet.
@@ -188,6 +192,7 @@ pub enum Verdict {
 pub struct Gate {
     settings: GateSettings,
     models: SizeModels,
+    pace: Pace,
     closed: bool,
     why: &'static str,
     trust: f32,
@@ -213,6 +218,8 @@ pub struct Gate {
     suspicion: bool,
     /// Somebody wants to see a picture.
     asked: bool,
+    /// The decoder is so far behind that what it has shown says little of now.
+    behind: bool,
 }
 
 impl Gate {
@@ -221,6 +228,7 @@ impl Gate {
         Gate {
             settings: settings.clone(),
             models: SizeModels::default(),
+            pace: Pace::default(),
             closed: false,
             why: "learning",
             trust: TRUST_AT_FIRST,
@@ -241,12 +249,18 @@ impl Gate {
             unexplained: None,
             suspicion: false,
             asked: false,
+            behind: false,
         }
     }
 
     /// Somebody wants to see a picture: the next keyframe is decoded in any case.
     pub fn ask(&mut self) {
         self.asked = self.closed;
+    }
+
+    /// Packets have waited for the decoder for so long.
+    pub fn lags(&mut self, lag: Duration) {
+        self.behind = lag > MAX_LAG;
     }
 
     /// The next packet: what to do with it.
@@ -260,7 +274,9 @@ impl Gate {
         if !self.settings.enabled {
             return self.decode_all("switched off");
         }
-        let measure = self.models.present_mut().judge(facts);
+        let hurries = facts.pause.is_some_and(|pause| self.pace.hurries(pause));
+        let size = self.models.present_mut().judge(facts);
+        let measure = if hurries { size.max(1.0) } else { size };
         if measure >= 1.0 {
             self.note_remarkable(facts.at);
         }
@@ -357,6 +373,11 @@ impl Gate {
     /// Whether it is worth leaving out what nothing refers to, and enough is
     /// left to see what begins to move.
     fn references_suffice(&self) -> bool {
+        // Without stamps it is not known when a picture was taken once some are
+        // left out.
+        if matches!(self.unfit, Some((Unfit::Stamps, _))) {
+            return false;
+        }
         let passed_s = self.began.map_or(0.0, |began| self.now.secs_since(began));
         let left = (self.others - self.disposable + u64::from(self.keyframes)) as f64;
         self.disposable * 3 > self.others && left >= MIN_REFERENCE_RATE * passed_s
@@ -386,7 +407,8 @@ impl Gate {
             self.models.present_mut().forget_pending();
             self.open("packets");
             self.last_busy = facts.at;
-            return Verdict::Decode { since: facts.at.minus(REACH_BACK) };
+            // It may have come at any time since the pictures were last compared.
+            return Verdict::Decode { since: self.last_probe };
         }
         if !self.models.present().is_ready() {
             self.open("learning");
@@ -443,7 +465,7 @@ impl Gate {
         if first && self.began.is_some_and(|began| self.now.since(began) < LEARN_AT_LEAST) {
             return Some("learning");
         }
-        if !self.is_quiet(if first { QUIET_FIRST } else { QUIET_AGAIN }) {
+        if self.behind || !self.is_quiet(if first { QUIET_FIRST } else { QUIET_AGAIN }) {
             return Some("activity");
         }
         if !self.models.present().is_ready() || self.keyframes < 3 {

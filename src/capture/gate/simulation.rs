@@ -95,7 +95,7 @@ impl Stream {
         let (kind, size) = self.camera.size(self.frame, extra.unwrap_or(0.0), scale, &mut self.noise);
         let position = (self.frame % self.camera.group) as u32;
         let moving = extra.is_some();
-        match self.gate.packet(&PacketFacts { at, size, kind, position }) {
+        match self.gate.packet(&PacketFacts { at, size, kind, position, pause: None }) {
             Verdict::Decode { .. } => self.decoding = true,
             Verdict::Skip => self.decoding = false,
             Verdict::Probe => {
@@ -108,7 +108,7 @@ impl Stream {
             self.decoded += 1;
             // The motion stage needs a second and a half at first.
             let learning = self.frame < FPS * 3 / 2;
-            self.gate.seen(at, Activity { moving, busy: moving || learning, light: self.light });
+            self.gate.seen(at, Activity { moving, busy: moving || learning, light: self.light, next_look: None });
         }
         self.frame += 1;
     }
@@ -122,6 +122,33 @@ impl Stream {
     fn mode(&self) -> GateMode {
         self.gate.status().mode
     }
+}
+
+#[test]
+fn an_encoder_that_skips_still_pictures_opens_it_by_its_pace() {
+    let mut gate = Gate::new(&GateSettings { enabled: true, idle_interval: Duration::from_secs(10) });
+    let (mut at, mut noise) = (Mono::ZERO, Noise(3));
+    let camera = Camera::constant_quality();
+    let mut packet = |gate: &mut Gate, frame: u64, pause_ms: u64| {
+        let (kind, size) = camera.size(frame, 0.0, 1.0, &mut noise);
+        let pause = Duration::from_millis(pause_ms);
+        at = at.plus(pause);
+        let position = (frame % camera.group) as u32;
+        let verdict = gate.packet(&PacketFacts { at, size, kind, position, pause: Some(pause) });
+        match verdict {
+            Verdict::Decode { .. } => _ = gate.seen(at, Activity::default()),
+            Verdict::Probe => assert!(!gate.probed(Some(false))),
+            Verdict::Skip => {}
+        }
+    };
+    for frame in 0..1000 {
+        packet(&mut gate, frame, 200);
+    }
+    assert_eq!(gate.status().mode, GateMode::Closed);
+    for frame in 1000..1003 {
+        packet(&mut gate, frame, 40);
+    }
+    assert_eq!(gate.status().mode, GateMode::Open);
 }
 
 #[test]
@@ -309,12 +336,13 @@ proptest! {
                 PictureKind::Key, PictureKind::OpenKey, PictureKind::Reference, PictureKind::Bidirectional,
                 PictureKind::Disposable,
             ];
-            let facts = PacketFacts { at, size, kind: kinds[usize::from(kind)], position: i as u32 * 7 };
+            let pause = Some(Duration::from_micros(step));
+            let facts = PacketFacts { at, size, kind: kinds[usize::from(kind)], position: i as u32 * 7, pause };
             match gate.packet(&facts) {
                 Verdict::Probe => { gate.probed(Some(moving)); }
                 Verdict::Decode { .. } => {
                     let light = Light::ALL[size % Light::ALL.len()];
-                    gate.seen(at, Activity { moving, busy: moving || busy, light });
+                    gate.seen(at, Activity { moving, busy: moving || busy, light, next_look: None });
                 }
                 Verdict::Skip => {}
             }
