@@ -3,6 +3,7 @@
 
 mod convoy;
 mod rules;
+mod sway;
 mod tripwire;
 mod zones;
 

@@ -6,14 +6,19 @@
 //! it moves again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::convoy::{Convoy, Convoys, Key};
+use super::sway::Sway;
 use super::tripwire::{Direction, Pass, Tripwire, WireState};
 use crate::config::{CameraConfig, SceneConfig};
 use crate::domain::{BBox, Group, Mono};
 use crate::track::Track;
+
+/// What has stood still is known to move again after so long at the most.
+const SETTING_OFF: Duration = Duration::from_secs(5);
 
 /// Makes ids for sightings and groups that began at a given time.
 pub type Ids<'a> = &'a mut dyn FnMut(Mono) -> Uuid;
@@ -111,6 +116,18 @@ struct Known {
     moved_again: Option<Mono>,
 }
 
+impl Known {
+    /// It is at `bbox` at `at`: what it passes waits to be told.
+    fn is_at(&mut self, bbox: &BBox, at: Mono, wires: &[Tripwire], sway: &Sway) {
+        let on_the_ground = sway.at_rest(bbox);
+        for (index, (wire, state)) in wires.iter().zip(&mut self.wires).enumerate() {
+            if let Some(pass) = wire.step(state, &on_the_ground, at) {
+                self.pending.push((index, pass, *bbox));
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Sighting {
     id: Uuid,
@@ -124,6 +141,7 @@ pub struct SceneRules {
     wires: Vec<Tripwire>,
     known: BTreeMap<u64, Known>,
     convoys: Convoys,
+    sway: Sway,
 }
 
 impl SceneRules {
@@ -134,12 +152,19 @@ impl SceneRules {
             wires: camera.tripwire.iter().map(Tripwire::new).collect(),
             known: BTreeMap::new(),
             convoys: Convoys::default(),
+            sway: Sway::default(),
         }
     }
 
     /// The tripwires, for the names behind their indices.
     pub fn wires(&self) -> &[Tripwire] {
         &self.wires
+    }
+
+    /// By `at` the camera has moved the picture's content by this much to the right
+    /// and down, fractions of the picture.
+    pub fn swayed(&mut self, at: Mono, dx: f32, dy: f32) {
+        self.sway.moved(at, dx, dy);
     }
 
     /// After a look at `at`: all tracks, suspicions included, and those that
@@ -167,20 +192,24 @@ impl SceneRules {
             self.end(track, why, ids, out);
         }
         self.known.clear();
+        self.sway = Sway::default();
         out.extend(self.convoys.end_all().iter().filter_map(convoy_end));
     }
 
     fn follow(&mut self, track: &Track, at: Mono, ids: Ids<'_>, out: &mut Vec<Happening>) {
         let known = self.known.entry(track.id).or_default();
         known.wires.resize_with(self.wires.len(), WireState::default);
-        // Out of sight, the filter's guess is not a passage.
-        if track.misses == 0 {
-            let bbox = track.bbox();
-            for (index, (wire, state)) in self.wires.iter().zip(&mut known.wires).enumerate() {
-                if let Some(pass) = wire.step(state, &bbox, at) {
-                    known.pending.push((index, pass, bbox));
-                }
+        if let Some(trail) = track.traced_at(at) {
+            // It came from farther away than was known: told anew from there. What
+            // was told of it so far waits for its confirmation.
+            known.wires.fill(WireState::default());
+            known.pending.clear();
+            for (then, bbox) in trail {
+                known.is_at(bbox, *then, &self.wires, &self.sway);
             }
+        } else if track.seen_at(at).is_some() {
+            // Out of sight or not looked at, the filter's guess is not a passage.
+            known.is_at(&track.bbox(), at, &self.wires, &self.sway);
         }
         if !track.confirmed {
             return;
@@ -210,7 +239,9 @@ impl SceneRules {
     fn report_pending(&mut self, track: &Track, ids: Ids<'_>, out: &mut Vec<Happening>) {
         let Some(known) = self.known.get_mut(&track.id) else { return };
         let Some(sighting) = known.sighting else {
-            known.pending.clear();
+            // Who has long stood just before a line passes it before it is clear
+            // that it moves again.
+            known.pending.retain(|(_, pass, _)| track.last_seen.since(pass.at) < SETTING_OFF);
             return;
         };
         for (wire, pass, bbox) in std::mem::take(&mut known.pending) {
@@ -333,12 +364,17 @@ mod tests {
 
         /// One look at persons of 0.06 x 0.2 around these centres.
         fn look(&mut self, centres: &[(f32, f32)], moving: bool) {
+            self.look_with(0.7, centres, moving);
+        }
+
+        /// The same where the detector is so sure of them.
+        fn look_with(&mut self, confidence: f32, centres: &[(f32, f32)], moving: bool) {
             let boxed = |(x, y): &(f32, f32)| BBox::new(x - 0.03, y - 0.1, 0.06, 0.2).clipped();
             let detections: Vec<Detection> = centres
                 .iter()
                 .map(boxed)
                 .filter(|bbox| bbox.area() > 0.002)
-                .map(|bbox| Detection { bbox, group: Group::Person, confidence: 0.7, class: 0, class_score: 0.7 })
+                .map(|bbox| Detection { bbox, group: Group::Person, confidence, class: 0, class_score: confidence })
                 .collect();
             let at = self.now();
             self.looks += 1;
@@ -467,6 +503,71 @@ mod tests {
         scene.nothing(40);
         assert_eq!(scene.story(), ["start 1", "right 1", "end 1 Left"]);
         assert!(scene.told[1].at < Mono::from_secs_f64(0.4), "at its own time");
+    }
+
+    #[test]
+    fn who_is_recognised_only_beyond_the_line_has_come_over_it() {
+        let mut scene = Scene::new();
+        for x in steps(0.3, 0.54, 8) {
+            scene.look_with(0.2, &[(x, 0.5)], true);
+        }
+        scene.walk(steps(0.57, 0.9, 11));
+        scene.nothing(40);
+        assert_eq!(scene.story(), ["start 1", "right 1", "end 1 Left"]);
+        assert!((scene.told[1].at.as_secs_f64() - 0.67).abs() < 0.1, "{:?}", scene.told[1]);
+        assert!(scene.told[0].at < scene.told[1].at, "first seen before that");
+    }
+
+    #[test]
+    fn who_sets_off_again_just_before_the_line_passes_it() {
+        let mut scene = Scene::new();
+        scene.walk(steps(0.2, 0.49, 15));
+        scene.stand(0.49, 300);
+        scene.walk(steps(0.49, 0.9, 30));
+        scene.nothing(40);
+        assert_eq!(scene.story(), ["start 1", "end 1 Stationary", "start 2", "right 2", "end 2 Left"]);
+    }
+
+    #[test]
+    fn who_was_passed_over_by_the_looks_is_not_guessed_over_the_line() {
+        let mut scene = Scene::new();
+        scene.walk(steps(0.2, 0.46, 13));
+        let at = scene.now().plus(Duration::from_millis(400));
+        // The next looks were at other places; he turned back.
+        scene.tracker.update(at, &[], &[], |_| false);
+        let mut make = |_| Uuid::nil();
+        scene.rules.update(at, scene.tracker.tracks(), &[], &mut make, &mut scene.told);
+        scene.looks += 5;
+        scene.walk(steps(0.45, 0.2, 13));
+        scene.nothing(40);
+        assert_eq!(scene.story(), ["start 1", "end 1 Left"]);
+    }
+
+    #[test]
+    fn a_swaying_camera_carries_nobody_over_the_line() {
+        let mut scene = Scene::new();
+        let place = |i: u32| 0.02 * (f64::from(i) * 0.7).sin() as f32;
+        scene.walk(steps(0.2, 0.492, 15));
+        for i in 1..100 {
+            let shift = place(i) - place(i - 1);
+            scene.tracker.shifted(shift, 0.0);
+            scene.rules.swayed(scene.now(), shift, 0.0);
+            scene.look(&[(0.492 + place(i), 0.5)], i % 5 == 0);
+        }
+        assert_eq!(scene.story(), ["start 1"]);
+    }
+
+    #[test]
+    fn who_is_there_after_a_long_time_without_looks_is_somebody_else() {
+        let mut scene = Scene::new();
+        scene.walk(steps(0.2, 0.45, 12));
+        scene.looks += 36_000;
+        let mut make = |_| Uuid::nil();
+        assert!(scene.tracker.expire(scene.now()));
+        scene.rules.update(scene.now(), scene.tracker.tracks(), scene.tracker.ended(), &mut make, &mut scene.told);
+        scene.walk(steps(0.55, 0.9, 12));
+        scene.nothing(40);
+        assert_eq!(scene.story(), ["start 1", "end 1 Left", "start 2", "end 2 Left"]);
     }
 
     #[test]

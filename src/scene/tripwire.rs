@@ -121,9 +121,10 @@ impl Tripwire {
         state.side = Some(-side);
         let (along, at) = state.met.take()?;
         let direction = if side < 0.0 { Direction::Forward } else { Direction::Backward };
-        state.passed = true;
         // Only the segment counts, not its extension.
-        (0.0..=1.0).contains(&along).then_some(Pass { at, direction })
+        let passed = (0.0..=1.0).contains(&along);
+        state.passed |= passed;
+        passed.then_some(Pass { at, direction })
     }
 }
 
@@ -169,6 +170,15 @@ mod tests {
         assert!((passes[0].at.as_secs_f64() - 0.15).abs() < 1e-3, "{:?}", passes[0]);
         assert_eq!(line.direction_name(passes[0].direction), "down");
         assert_eq!(walk(&line, &down(0.85, 0.45, 4))[0].direction, Direction::Backward);
+    }
+
+    #[test]
+    fn who_has_gone_round_a_short_line_still_passes_it_afterwards() {
+        let line = wire([0.3, 0.5], [0.4, 0.5], Anchor::Center);
+        let round = [(0.2, 0.4), (0.2, 0.6), (0.35, 0.6), (0.35, 0.53), (0.35, 0.48)];
+        let passes = walk(&line, &round);
+        assert_eq!(passes.len(), 1, "the band is that of a first passage: {passes:?}");
+        assert_eq!(passes[0].direction, Direction::Backward);
     }
 
     #[test]

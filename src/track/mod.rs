@@ -11,6 +11,7 @@ mod associate;
 mod kalman;
 mod motion_model;
 mod one;
+mod past;
 mod scenery;
 mod tracker;
 

@@ -10,10 +10,13 @@ use crate::domain::{BBox, Group, Mono, Point};
 /// Looks in which a track must have been seen to be believed: when it has
 /// travelled, and when it only moves in its place.
 const MIN_LOOKS_TRAVELLED: u32 = 3;
+/// The former while the motion stage cannot tell what moves.
+const MIN_LOOKS_UNMOVED: u32 = 6;
 const MIN_LOOKS_IN_PLACE: u32 = 4;
 /// Looks that it takes when the border always cut it off, and for animals,
 /// which is what a piece of a person or a car most often looks like.
 const MIN_LOOKS_CUT: u32 = 8;
+const MIN_LOOKS_CUT_PASSING: u32 = 5;
 const MIN_LOOKS_ANIMAL: u32 = 6;
 /// Mean confidence it must have had.
 const MIN_MEAN_TRAVELLED: f32 = 0.33;
@@ -41,6 +44,12 @@ const GROUP_LEAD: f32 = 1.3;
 /// be believed at this share of the sure confidence.
 const MIN_MOVING_LOOKS_DOUBTFUL: u32 = 4;
 const DOUBTFUL: f32 = 0.75;
+/// The same for what has come so many times its size on a way this straight, moving
+/// in so many looks.
+const FAR: f32 = 1.2;
+const FAR_STRAIGHTNESS: f32 = 0.85;
+const MIN_MOVING_LOOKS_FAR: u32 = 5;
+const DOUBTFUL_FROM_AFAR: f32 = 0.62;
 /// What looks have passed over for this long is as good as hidden.
 const UNSEEN: Duration = Duration::from_millis(300);
 /// An object whose way is known is looked at again when it has moved by this
@@ -54,6 +63,8 @@ const PLAIN: f32 = 0.5;
 const AT_REST: Duration = Duration::from_secs(10);
 /// A suspicion that has not moved for so long is scenery.
 const NEVER_MOVED: Duration = Duration::from_secs(3);
+/// Looks in which it was seen after which its way is known.
+pub(super) const TRACED_AFTER: u32 = 3;
 /// A box that moves by less than this share of its size stands still.
 const STILL_SHARE: f32 = 0.25;
 
@@ -93,6 +104,10 @@ pub struct Track {
     /// The view that shows it best.
     pub best: BestView,
     pub(super) motion: BoxMotion,
+    /// Its first detection, and where it was in its first looks, and before them
+    /// as far as that could be found out.
+    pub(super) first: Detection,
+    pub(super) trail: Vec<(Mono, BBox)>,
     /// Confidence collected for each group, in the order of [`Group::ALL`].
     group_votes: [f32; 3],
     class_votes: Vec<(Group, u16, f32)>,
@@ -124,6 +139,8 @@ impl Track {
             seen_whole: false,
             best: BestView { bbox: detection.bbox, confidence: 0.0, at, score: -1.0 },
             motion: BoxMotion::new(&detection.bbox),
+            first: *detection,
+            trail: Vec::new(),
             group_votes: [0.0; 3],
             class_votes: Vec::new(),
             last_detection: None,
@@ -176,6 +193,25 @@ impl Track {
             None => self.class_votes.push((detection.group, detection.class, detection.class_score)),
         }
         self.offer_view(detection, at);
+        if self.hits <= TRACED_AFTER {
+            self.trail.push((at, self.bbox()));
+        }
+    }
+
+    /// Its way is known by now, and with it where it came from: `way`, earliest
+    /// place first.
+    pub(super) fn came_by(&mut self, way: Vec<(Mono, BBox)>) {
+        if let Some((at, _)) = way.first() {
+            self.first_seen = *at;
+            self.trail.splice(0..0, way);
+        }
+    }
+
+    /// Its places so far, if `at` is when it became known that it had come from
+    /// farther away than where it was first seen.
+    pub fn traced_at(&self, at: Mono) -> Option<&[(Mono, BBox)]> {
+        let longer = self.trail.len() > TRACED_AFTER as usize;
+        (self.hits == TRACED_AFTER && self.last_seen == at && longer).then_some(&self.trail)
     }
 
     /// Other groups' detections at the same place are evidence too: what looks
@@ -283,6 +319,14 @@ impl Track {
         }
     }
 
+    /// Whether it has come a long way in plain sight, straight. Leaves and the
+    /// parts of a car that look like somebody do that, too, but no leaf looks like
+    /// a vehicle all the way.
+    fn has_come_far(&self) -> bool {
+        let net = distance(self.last_point, self.origin);
+        self.moving_looks >= MIN_MOVING_LOOKS_FAR && net >= FAR * self.size() && net >= FAR_STRAIGHTNESS * self.path
+    }
+
     /// Whether it has got anywhere since it was first seen.
     pub fn has_travelled(&self) -> bool {
         let net = distance(self.last_point, self.origin);
@@ -319,19 +363,34 @@ impl Track {
         (ax - bx).hypot(ay - by) / self.size().max(other.size()).max(0.01)
     }
 
+    /// Looks that it takes to believe in what the border has always cut off: a
+    /// large car passes close by in less than a second.
+    fn least_looks_cut(&self) -> u32 {
+        let passes = self.has_travelled() && self.moving_looks >= MIN_MOVING_LOOKS_DOUBTFUL;
+        if passes { MIN_LOOKS_CUT_PASSING } else { MIN_LOOKS_CUT }
+    }
+
     /// Whether the evidence suffices to believe in it.
     pub(super) fn is_credible(&self, sure_confidence: f32) -> bool {
         let mean = self.confidence_sum / self.hits.max(1) as f32;
-        if !self.seen_whole && self.hits < MIN_LOOKS_CUT {
+        if !self.seen_whole && self.hits < self.least_looks_cut() {
             return false;
         }
         if self.group() == Group::Animal && (self.hits < MIN_LOOKS_ANIMAL || mean < MIN_MEAN_IN_PLACE) {
             return false;
         }
         // Having come a long way in plain sight makes up for doubtful looks.
-        let long_way = self.moving_looks >= MIN_MOVING_LOOKS_DOUBTFUL;
-        let doubt = if long_way { DOUBTFUL } else { 1.0 };
-        let travelled = self.hits >= MIN_LOOKS_TRAVELLED && self.has_travelled() && mean >= MIN_MEAN_TRAVELLED * doubt;
+        let doubt = match self.moving_looks >= MIN_MOVING_LOOKS_DOUBTFUL {
+            true if self.group() == Group::Vehicle && self.has_come_far() => DOUBTFUL_FROM_AFAR,
+            true => DOUBTFUL,
+            false => 1.0,
+        };
+        // What nobody has seen moving has been taken for one thing after the other.
+        let seen_moving = self.moving_looks > 0 || self.hits >= MIN_LOOKS_UNMOVED;
+        let travelled = self.hits >= MIN_LOOKS_TRAVELLED
+            && self.has_travelled()
+            && seen_moving
+            && mean >= MIN_MEAN_TRAVELLED * doubt;
         let in_place =
             self.hits >= MIN_LOOKS_IN_PLACE && self.moving_looks >= MIN_MOVING_LOOKS && mean >= MIN_MEAN_IN_PLACE;
         let sure = self.confidence_max >= sure_confidence * if travelled { doubt } else { 1.0 };

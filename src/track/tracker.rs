@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::associate::{Matcher, buffered_iou, covers};
-use super::one::{MOVING_SHARE, Track};
+use super::one::{MOVING_SHARE, TRACED_AFTER, Track};
+use super::past::{Doubt, Past};
 use super::scenery::Scenery;
 use crate::config::TrackingConfig;
 use crate::detect::{Cause, Detection, Interest};
@@ -54,6 +55,8 @@ const MOVING_DISCOUNT: f32 = 0.65;
 const PART_INSIDE: f32 = 0.8;
 const PART_AREA: std::ops::Range<f32> = 1.3..6.0;
 const PART_CONFIDENCE: f32 = 0.5;
+/// And as much of it moves, by this factor, as of the part.
+const PART_MOVING: f32 = 0.5;
 /// What a part's similarity counts when a whole could be had.
 const PART_DISCOUNT: f32 = 0.6;
 /// What a suspicion's similarity counts when an object wants the same.
@@ -70,6 +73,7 @@ pub struct Tracker {
     next_id: u64,
     last: Option<Mono>,
     scenery: Scenery,
+    past: Past,
     matcher: Matcher,
     matches: Vec<(usize, usize)>,
 }
@@ -84,6 +88,7 @@ impl Tracker {
             next_id: 1,
             last: None,
             scenery: Scenery::default(),
+            past: Past::default(),
             matcher: Matcher::default(),
             matches: Vec::new(),
         }
@@ -106,6 +111,24 @@ impl Tracker {
         self.ended.extend(self.tracks.drain(..).filter(|t| t.confirmed));
         self.last = None;
         self.scenery.forget();
+        self.past.clear();
+    }
+
+    /// Time passes without looks. True if that is longer than an object may be
+    /// hidden: those that stood still are expected where they were, the others
+    /// are given up and in [`Tracker::ended`].
+    pub fn expire(&mut self, at: Mono) -> bool {
+        self.ended.clear();
+        self.end_unlooked(at);
+        !self.ended.is_empty()
+    }
+
+    /// Whoever was on their way when nobody looked for so long is elsewhere.
+    fn end_unlooked(&mut self, at: Mono) {
+        if self.last.is_some_and(|last| at.since(last) >= self.settings.max_hidden.0) {
+            let gone = self.tracks.extract_if(.., |track| needs_looks(track));
+            self.ended.extend(gone.filter(|track| track.confirmed));
+        }
     }
 
     /// The camera has moved the picture by this much to the right and down, in
@@ -114,6 +137,7 @@ impl Tracker {
         if (dx, dy) != (0.0, 0.0) {
             self.tracks.iter_mut().for_each(|track| track.shift(dx, dy));
             self.scenery.shift(dx, dy);
+            self.past.shift(dx, dy);
         }
     }
 
@@ -122,6 +146,7 @@ impl Tracker {
     /// what is at a place: what was not looked at is not missed.
     pub fn update(&mut self, at: Mono, detections: &[Detection], share_moving: &[f32], shown: impl Fn(&BBox) -> bool) {
         self.ended.clear();
+        self.end_unlooked(at);
         let pause = self.last.map_or(Duration::ZERO, |last| at.since(last));
         let dt_s = pause.as_secs_f32().min(5.0);
         self.last = Some(at);
@@ -134,8 +159,15 @@ impl Tracker {
             track.as_of = at;
         }
         let mut track_free = vec![true; self.tracks.len()];
-        let parts: Vec<bool> = (0..detections.len()).map(|d| is_part(d, detections)).collect();
+        let mut owners: Vec<Option<u64>> = vec![None; detections.len()];
+        let parts: Vec<bool> = (0..detections.len()).map(|d| is_part(d, detections, share_moving)).collect();
         let mut detection_free: Vec<bool> = (0..detections.len()).map(|d| !outdone(d, detections)).collect();
+        // Those that an object of their own group stands for.
+        let stands_for = |d: &Detection| {
+            let mut objects = self.tracks.iter().filter(|t| t.confirmed && t.group() == d.group);
+            objects.any(|t| covers(&t.bbox(), &d.bbox))
+        };
+        let objects: Vec<bool> = detections.iter().map(stands_for).collect();
         // Sure detections first, then doubtful ones (ByteTrack); what is left
         // and no other track explains may be a hidden object coming back.
         let sure = self.settings.confidence;
@@ -157,6 +189,11 @@ impl Tracker {
                 if !track_free[t] || !suitable[d] || (track.misses > HIDDEN_AFTER) != hidden {
                     return None;
                 }
+                // A part of a car must not carry along what looked like somebody before
+                // the car came by.
+                if !track.confirmed && track.group() != detections[d].group && objects[d] {
+                    return None;
+                }
                 // Where it went is not known from two boxes; and what coincided with
                 // something better was that.
                 if hidden && !track.confirmed && (track.hits < MIN_HITS_HIDDEN || track.doubled > 0) {
@@ -169,7 +206,12 @@ impl Tracker {
             self.matcher.greedy(self.tracks.len(), detections.len(), similarity, &mut self.matches);
             for &(t, d) in &self.matches {
                 (track_free[t], detection_free[d]) = (false, false);
-                self.tracks[t].see(&detections[d], share_moving.get(d).copied().unwrap_or(0.0), at);
+                let track = &mut self.tracks[t];
+                owners[d] = Some(track.id);
+                track.see(&detections[d], share_moving.get(d).copied().unwrap_or(0.0), at);
+                if track.hits == TRACED_AFTER {
+                    track.came_by(self.past.way_to(&track.first, track.first_seen, track.motion.velocity()));
+                }
             }
         }
         for (track, unseen) in self.tracks.iter_mut().zip(&track_free) {
@@ -189,12 +231,16 @@ impl Tracker {
             *free &= !part;
         }
         self.begin(at, detections, &detection_free, share_moving);
+        self.remember_doubts(at, detections, &owners, share_moving);
     }
 
     fn confirm(&mut self) {
         for track in &mut self.tracks {
             if !track.confirmed && track.misses == 0 && track.doubled == 0 {
                 track.confirmed = track.is_credible(self.settings.sure_confidence);
+                if track.confirmed {
+                    self.past.believed(track.id);
+                }
             }
         }
     }
@@ -279,6 +325,21 @@ impl Tracker {
         }
     }
 
+    /// What moves and no object explains may turn out to be one's way here.
+    fn remember_doubts(&mut self, at: Mono, detections: &[Detection], owners: &[Option<u64>], share_moving: &[f32]) {
+        let objects = || self.tracks.iter().filter(|track| track.confirmed);
+        let doubts = detections.iter().zip(owners).zip(share_moving);
+        let doubtful = doubts.filter(|((detection, _), share)| {
+            **share >= CLEARLY_MOVING && !objects().any(|track| explains(track, detection, at))
+        });
+        let explained = |found: &Detection| self.tracks.iter().find(|t| explains(t, found, at)).map(|t| t.id);
+        let doubt = |((found, owner), _): ((&Detection, &Option<u64>), _)| Doubt {
+            found: *found,
+            owner: owner.or_else(|| explained(found)),
+        };
+        self.past.remember(at, doubtful.map(doubt));
+    }
+
     /// What needs looks as of `at`: what is new, moving or just lost. What
     /// stands still and was seen last time can wait.
     pub fn interests(&self, at: Mono) -> impl Iterator<Item = Interest> {
@@ -327,11 +388,13 @@ fn similarity(track: &Track, detection: &Detection, at: Mono) -> Option<f32> {
 }
 
 /// Whether detection `d` is a part of something larger that was found as well:
-/// a cab, a bonnet. Parts continue tracks if need be but begin none.
-fn is_part(d: usize, detections: &[Detection]) -> bool {
-    let this = &detections[d];
-    detections.iter().any(|other| {
+/// a cab, a bonnet. Parts continue tracks if need be but begin none. What stands
+/// still for the most part is not the whole of what moves.
+fn is_part(d: usize, detections: &[Detection], share_moving: &[f32]) -> bool {
+    let (this, moving) = (&detections[d], |d: usize| share_moving.get(d).copied().unwrap_or(0.0));
+    detections.iter().enumerate().any(|(o, other)| {
         other.group == this.group
+            && moving(o) >= PART_MOVING * moving(d)
             && PART_AREA.contains(&(other.bbox.area() / this.bbox.area().max(1e-6)))
             && other.confidence > PART_CONFIDENCE * this.confidence
             && this.bbox.share_inside(&other.bbox) > PART_INSIDE
