@@ -113,6 +113,12 @@ impl Analysis {
         self.album.as_mut()
     }
 
+    /// The same, and the objects that the last look at their place did not find.
+    pub fn album_and_missed(&mut self) -> Option<(&mut Album, impl Iterator<Item = u64>)> {
+        let missed = self.tracker.tracks().iter().filter(|track| track.confirmed && track.misses > 0);
+        Some((self.album.as_mut()?, missed.map(|track| track.id)))
+    }
+
     /// What was done so far.
     pub fn counts(&self) -> AnalysisCounts {
         self.counts
@@ -131,7 +137,7 @@ impl Analysis {
             let state = self.motion.update(&picture, at);
             self.compared = Some(at);
             let (dx, dy) = self.motion.camera_shift();
-            self.tracker.shifted(dx, dy);
+            self.shifted(at, dx, dy);
             let motion = &self.motion;
             let stirs = |region: &BBox| motion.stirs(region);
             let demand = self.attention.consider(at, motion.regions(), stirs, self.tracker.interests(at));
@@ -149,6 +155,12 @@ impl Analysis {
         }
         self.rules.tick(at, out);
         Ok(())
+    }
+
+    /// The camera has moved the picture's content.
+    fn shifted(&mut self, at: Mono, dx: f32, dy: f32) {
+        self.tracker.shifted(dx, dy);
+        self.rules.swayed(at, dx, dy);
     }
 
     fn look(&mut self, picture: &crate::capture::Picture<'_>, at: Mono) -> Result<(), AnalysisError> {
@@ -220,6 +232,10 @@ impl Analysis {
     pub fn differs(&mut self, frame: &mut Frame) -> Result<bool, AnalysisError> {
         let at = frame.at;
         let differs = self.motion.differs(&frame.picture()?, at);
+        if !differs {
+            let (dx, dy) = self.motion.camera_shift();
+            self.shifted(at, dx, dy);
+        }
         self.compared = (!differs).then_some(at);
         Ok(differs)
     }
@@ -259,7 +275,7 @@ impl Analysis {
     pub fn activity(&self, at: Mono) -> Activity {
         let moving = self.motion.state() == State::Watching && !self.motion.regions().is_empty();
         let busy = moving || self.motion.state() == State::Learning || self.tracker.interests(at).next().is_some();
-        Activity { moving, busy, light: self.motion.light() }
+        Activity { moving, busy, light: self.motion.light(), next_look: self.schedule.next() }
     }
 
     /// The light of the last frame.
@@ -268,8 +284,12 @@ impl Analysis {
     }
 
     /// Time passes without frames.
-    pub fn tick(&mut self, at: Mono, out: &mut Vec<Happening>) {
-        self.rules.tick(at, out);
+    pub fn tick(&mut self, at: Mono, ids: Ids<'_>, out: &mut Vec<Happening>) {
+        if self.tracker.expire(at) {
+            self.rules.update(at, self.tracker.tracks(), self.tracker.ended(), ids, out);
+        } else {
+            self.rules.tick(at, out);
+        }
     }
 
     /// The recording or the daemon ends: everything open is closed, and the

@@ -16,9 +16,9 @@ pub struct Watched {
     pub from: Mono,
     /// Its end.
     pub to: Mono,
-    /// Frames in it.
+    /// Frames that came in it.
     pub frames: u64,
-    /// Time in it without frames, pauses apart.
+    /// Time in it in which nothing was watched, pauses apart.
     pub blind: Duration,
     /// Time in it in which nothing was to be watched.
     pub paused: Duration,
@@ -42,21 +42,25 @@ impl Coverage {
         Coverage { from: now, last: now, frames: 0, blind: Duration::ZERO, paused: Duration::ZERO, paused_since: None }
     }
 
-    /// A frame came at `at`.
-    pub fn frame(&mut self, at: Mono) {
-        self.account(at);
+    /// A frame came. Whether it shows anything, [`Coverage::watched`] says.
+    pub fn received(&mut self) {
         self.frames += 1;
     }
 
-    /// A frame came at `at` that was counted before, when it came undecoded.
-    pub fn frame_again(&mut self, at: Mono) {
-        self.account(at);
+    /// The camera was watched at `at`: by a picture, or by packets that say that
+    /// nothing moves.
+    pub fn watched(&mut self, at: Mono) {
+        let gap = at.since(self.last);
+        if gap > BLIND_AFTER {
+            self.blind += gap;
+        }
+        self.last = self.last.max(at);
     }
 
     /// Nothing is to be watched from `at` on.
     pub fn pause(&mut self, at: Mono) {
         if self.paused_since.is_none() {
-            self.account(at);
+            self.watched(at);
             self.paused_since = Some(at);
         }
     }
@@ -81,19 +85,11 @@ impl Coverage {
             self.resume(now);
             self.paused_since = Some(now);
         } else if now.since(self.last) > BLIND_AFTER {
-            self.account(now);
+            self.watched(now);
         }
         let watched = Watched { from: self.from, to: now, frames: self.frames, blind: self.blind, paused: self.paused };
         (self.from, self.frames, self.blind, self.paused) = (now, 0, Duration::ZERO, Duration::ZERO);
         watched
-    }
-
-    fn account(&mut self, at: Mono) {
-        let gap = at.since(self.last);
-        if gap > BLIND_AFTER {
-            self.blind += gap;
-        }
-        self.last = self.last.max(at);
     }
 }
 
@@ -107,9 +103,11 @@ mod tests {
         let at = Mono::from_secs_f64;
         let mut coverage = Coverage::new(at(0.0));
         for second in 1..=100 {
-            coverage.frame(at(f64::from(second)));
+            coverage.received();
+            coverage.watched(at(f64::from(second)));
         }
-        coverage.frame(at(160.0));
+        coverage.received();
+        coverage.watched(at(160.0));
         assert_eq!(coverage.tick(at(200.0)), None);
         let watched = coverage.close(at(200.0));
         assert_eq!((watched.frames, watched.blind), (101, Duration::from_secs(100)));

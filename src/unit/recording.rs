@@ -184,7 +184,9 @@ impl Player {
         if !run.wait(at, &self.interrupt) {
             return Err(CaptureError::Stopped.into());
         }
-        self.analysis.tick(at, &mut self.happenings);
+        let (reporter, ids) = (&self.reporter, &mut self.ids);
+        let mut make = |at: Mono| ids.make(reporter.clock().stamp(at).t);
+        self.analysis.tick(at, &mut make, &mut self.happenings);
         self.hand_on(sink)
     }
 
@@ -193,7 +195,7 @@ impl Player {
         &mut self,
         decoded: Decoded,
         decoder: &mut GatedDecoder,
-        run: &Run,
+        run: &mut Run,
         micros: &dyn Fn(i64) -> i64,
     ) -> Result<Option<Option<i64>>, RecordingError> {
         let stamp = match decoded {
@@ -202,7 +204,11 @@ impl Player {
         };
         self.frame.at = run.timeline.clone().at(stamp.map(micros));
         let differs = self.analysis.differs(&mut self.frame)?;
-        Ok(decoder.compared(differs, stamp).then_some(stamp))
+        let wanted = decoder.compared(differs, stamp);
+        if !differs && !wanted {
+            run.timeline.pass(stamp.map(micros));
+        }
+        Ok(wanted.then_some(stamp))
     }
 
     fn one_frame(&mut self, sink: &mut dyn FnMut(Draft) -> bool) -> Result<(), RecordingError> {

@@ -95,6 +95,7 @@ impl Vision {
         let now = boot_time_now();
         let Vision { reader, beat, pause, .. } = self;
         let mut watch = Watching {
+            reader: Arc::clone(&reader),
             analysis: self.analysis,
             reporter: self.reporter,
             journal: self.journal,
@@ -119,7 +120,6 @@ impl Vision {
             eventful: None,
             lost: None,
             blind: false,
-            counted_ahead: 0,
             last_picture: now,
             complained: None,
         };
@@ -191,6 +191,7 @@ impl Stream {
 }
 
 struct Watching {
+    reader: Arc<Reader>,
     analysis: Analysis,
     reporter: Reporter,
     journal: JournalHandle,
@@ -221,9 +222,6 @@ struct Watching {
     eventful: Option<Mono>,
     lost: Option<String>,
     blind: bool,
-    /// Frames that were counted as watched when they came undecoded, and that
-    /// may yet be decoded.
-    counted_ahead: u64,
     last_picture: Mono,
     /// When a failure of the analysis was last logged.
     complained: Option<Mono>,
@@ -281,7 +279,7 @@ impl Watching {
             tracing::info!("paused: nothing is watched");
             self.forget_stream();
             self.close(SightingEnd::Paused);
-            (self.blind, self.counted_ahead) = (false, 0);
+            self.blind = false;
             self.coverage.pause(now);
         } else {
             tracing::info!("the pause is over");
@@ -321,6 +319,7 @@ impl Watching {
             packet.set_pts(Some(stream.last_stamp));
             packet.set_dts(Some(stream.last_stamp));
         }
+        self.coverage.received();
         stream.decoder.push(packet, arrival);
         if let Some(recorder) = &mut self.recorder {
             recorder.packets(stream.decoder.ring(), &self.reporter);
@@ -328,8 +327,7 @@ impl Watching {
         if !stream.decoder.is_decoding() {
             // Watched by its packets: nothing moves.
             self.last_picture = boot_time_now();
-            self.coverage.frame(self.last_picture);
-            self.counted_ahead += 1;
+            self.coverage.watched(self.last_picture);
         }
     }
 
@@ -364,11 +362,11 @@ impl Watching {
     fn pictures(&mut self, stream: &mut Stream, beat: &Beat) {
         let most = if stream.recording { usize::MAX } else { PICTURES_AT_A_TIME };
         for _ in 0..most {
+            if self.reader.stopping() {
+                break;
+            }
             let Some(decoded) = stream.decoder.receive(&mut self.frame) else {
                 stream.behind = false;
-                if stream.decoder.is_decoding() {
-                    self.counted_ahead = 0;
-                }
                 return;
             };
             beat.working(WORK_LIMIT);
@@ -406,8 +404,6 @@ impl Watching {
         if differs {
             (stream.live, stream.media) = times;
         } else {
-            // What came before it is never decoded.
-            self.counted_ahead = 0;
             self.offer(stream);
         }
     }
@@ -463,12 +459,7 @@ impl Watching {
         if first {
             tracing::info!("the first picture is analysed");
         }
-        if self.counted_ahead > 0 {
-            self.counted_ahead -= 1;
-            self.coverage.frame_again(now);
-        } else {
-            self.coverage.frame(now);
-        }
+        self.coverage.watched(now);
         self.last_picture = now;
         if self.lost.take().is_some() {
             tracing::info!("the camera is back");
@@ -512,7 +503,11 @@ impl Watching {
             self.went_blind(now, CaptureError::PixelFormat("no pictures in what arrives".into()).to_string());
         }
         if !self.media_time {
-            self.analysis.tick(now, &mut self.happenings);
+            let (reporter, ids) = (&self.reporter, &mut self.ids);
+            let mut make = |at: Mono| ids.make(reporter.clock().stamp(at).t);
+            // Pictures that wait to be looked at are not missing.
+            let at = if self.stream.is_some() { self.available.min(now) } else { now };
+            self.analysis.tick(at, &mut make, &mut self.happenings);
         }
         if let Some(w) = self.coverage.tick(now) {
             self.drafts.push(self.reporter.watch(&w));
@@ -528,15 +523,20 @@ impl Watching {
     /// Everything that happened goes to the journal; waits when it must.
     fn hand_over(&mut self, beat: &Beat) -> Result<(), crate::journal::JournalError> {
         self.report();
-        if self.drafts.is_empty() {
-            self.witness.iter_mut().for_each(Witness::hand_over);
-            return Ok(());
+        if !self.drafts.is_empty() {
+            // A disk that takes nothing for hours is a reason to wait.
+            beat.waiting();
+            let latencies = Arc::clone(&self.stats.committed);
+            let timing = self.eventful.take().map(|since| Timing { since, latencies });
+            self.journal.append_timed(std::mem::take(&mut self.drafts), timing)?;
         }
-        // A disk that takes nothing for hours is a reason to wait.
-        beat.waiting();
-        let timing = self.eventful.take().map(|since| Timing { since, latencies: Arc::clone(&self.stats.committed) });
-        self.journal.append_timed(std::mem::take(&mut self.drafts), timing)?;
-        self.witness.iter_mut().for_each(Witness::hand_over);
+        // No event waits for a still that is only prepared.
+        if let Some(witness) = &mut self.witness {
+            if let Some((album, missed)) = self.analysis.album_and_missed() {
+                witness.look_after(self.frame.at, missed, album, &self.reporter);
+            }
+            witness.hand_over();
+        }
         Ok(())
     }
 
@@ -552,9 +552,6 @@ impl Watching {
                 recorder.happened(&happening, stream.decoder.ring(), &mut self.ids, reporter);
             }
             self.drafts.push(draft);
-        }
-        if let (Some(witness), Some(album)) = (&mut self.witness, self.analysis.album()) {
-            witness.look_after(self.frame.at, album, reporter);
         }
     }
 

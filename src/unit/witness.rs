@@ -2,11 +2,12 @@
 //! right moment, has it hidden and encoded, names it in the event and hands it to
 //! the evidence writer.
 //!
-//! The small still is encoded at the end of the sighting, before the end is
-//! committed, because the event names its checksum; or, of what stays long, some
-//! seconds after the beginning, so that people need not wait until it has gone,
-//! and again at the end only for a much better view. The full-size still is
-//! encoded by the writer.
+//! The small still is ready before the sighting ends, because the end names its
+//! checksum and must not wait for it: it is encoded when the object is missed for
+//! the first time, some looks before it is given up. Of what stays long one is
+//! made some seconds after the beginning, so that people need not wait until it
+//! has gone, and again at the end only for a much better view. The full-size still
+//! is encoded by the writer.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -61,6 +62,21 @@ struct Open {
     /// When a still is made although it is still there.
     next_try: Mono,
     sent: Option<Sent>,
+    /// Made for the end that is near.
+    ready: Option<Ready>,
+}
+
+impl Open {
+    /// Whether a view is worth a still, with what was sent before.
+    fn wants(&self, shot: &Shot) -> bool {
+        self.sent.as_ref().is_none_or(|sent| shot.score > MUCH_BETTER * sent.score)
+    }
+}
+
+/// The small still of a view; `None` if it cannot be encoded.
+struct Ready {
+    at: Mono,
+    small: Option<Vec<u8>>,
 }
 
 /// The small still that was made of it.
@@ -91,14 +107,16 @@ impl Witness {
     pub fn happened(&mut self, happening: &Happening, draft: &mut Draft, album: &mut Album, reporter: &Reporter) {
         let What::Sighting { id, track, group, end, .. } = &happening.what else { return };
         if end.is_none() {
-            self.open
-                .insert(*track, Open { id: *id, group: *group, next_try: happening.at.plus(self.after), sent: None });
+            let next_try = happening.at.plus(self.after);
+            self.open.insert(*track, Open { id: *id, group: *group, next_try, sent: None, ready: None });
             return;
         }
-        let Some(open) = self.open.remove(track) else { return };
+        let Some(mut open) = self.open.remove(track) else { return };
         let shot = album.take(*track);
-        let better = |shot: &Shot| open.sent.as_ref().is_none_or(|sent| shot.score > MUCH_BETTER * sent.score);
-        let small = shot.as_ref().filter(|shot| better(shot)).and_then(|shot| self.small(shot, open.group, reporter));
+        let small = shot.as_ref().filter(|shot| open.wants(shot)).and_then(|shot| {
+            let ready = open.ready.take().filter(|ready| ready.at == shot.at);
+            ready.map_or_else(|| self.small(shot, open.group, reporter), |ready| ready.small)
+        });
         let named = small.as_deref().map(checksum).or(open.sent.map(|sent| sent.checksum));
         if let Body::Sighting { still, .. } = &mut draft.body {
             *still = named;
@@ -108,9 +126,17 @@ impl Witness {
         }
     }
 
-    /// As of `now`: a first still of what stays long.
-    pub fn look_after(&mut self, now: Mono, album: &mut Album, reporter: &Reporter) {
+    /// As of `now`: a first still of what stays long, and one of each of the
+    /// `missed` tracks, which may soon end.
+    pub fn look_after(&mut self, now: Mono, missed: impl Iterator<Item = u64>, album: &mut Album, reporter: &Reporter) {
         self.evidence.status().found_no_room(album.take_refused());
+        for track in missed {
+            let (Some(open), Some(shot)) = (self.open.get(&track), album.best(track)) else { continue };
+            if open.wants(shot) && open.ready.as_ref().is_none_or(|ready| ready.at != shot.at) {
+                let ready = Ready { at: shot.at, small: self.small(shot, open.group, reporter) };
+                self.open.entry(track).and_modify(|open| open.ready = Some(ready));
+            }
+        }
         let due = |open: &Open| open.sent.is_none() && now >= open.next_try;
         let due: Vec<u64> = self.open.iter().filter(|(_, open)| due(open)).map(|(track, _)| *track).collect();
         for track in due {
