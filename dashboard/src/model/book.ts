@@ -7,6 +7,7 @@
  */
 import type { Convoy, Files, Kept, Thing } from './kept.ts'
 import { groupOf, nameOf, number, text, texts, time, type WireEvent } from '../wire/event.ts'
+import { clampTime } from './calendar.ts'
 import { ClockRanges } from './clock.ts'
 import { Journal } from './numbers.ts'
 
@@ -176,7 +177,7 @@ export class Book {
   private correct(kept: Kept): void {
     const correction = this.clocks.get(`${kept.e.unit} ${kept.e.log}`)?.of(kept.e.seq)
     if (!correction) return
-    kept.at = kept.t + correction.offsetMs
+    kept.at = clampTime(kept.t + correction.offsetMs)
     kept.tu = correction.tu
     kept.moved = true
   }
@@ -204,5 +205,5 @@ export function classOf(kept: Kept): string | undefined {
 
 /** By how much other times in a moved event (`from`, `to`, `t0`) move with it. */
 export function moved(kept: Kept, at: number | undefined): number | undefined {
-  return at === undefined ? undefined : at + (kept.at - kept.t)
+  return at === undefined ? undefined : clampTime(at + (kept.at - kept.t))
 }

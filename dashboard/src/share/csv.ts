@@ -1,4 +1,5 @@
 /** The events of a list as CSV (RFC 4180) and as JSON Lines. */
+import { iso } from '../model/calendar.ts'
 import type { Kept } from '../model/kept.ts'
 import { boxOf, number, text } from '../wire/event.ts'
 import { classOf } from '../model/book.ts'
@@ -32,9 +33,9 @@ export function toJsonLines(list: readonly Entry[]): string {
 function row(kept: Kept): (string | number | undefined)[] {
   const { e } = kept
   return [
-    new Date(kept.at).toISOString(), kept.tu ?? undefined, kept.moved ? 'yes' : undefined, e.unit, e.kind, text(e, 'phase'),
+    iso(kept.at), kept.tu ?? undefined, kept.moved ? 'yes' : undefined, e.unit, e.kind, text(e, 'phase'),
     text(e, 'grp'), classOf(kept), number(e, 'conf'), text(e, 'cam'), text(e, 'wire'), text(e, 'dir'), number(e, 'n'),
-    boxOf(e)?.join(' '), text(e, 'why'), new Date(kept.rx).toISOString(), e.log, e.seq, text(e, 'id') ?? text(e, 'gid'),
+    boxOf(e)?.join(' '), text(e, 'why'), iso(kept.rx), e.log, e.seq, text(e, 'id') ?? text(e, 'gid'),
     e['replay'] === true ? 'yes' : undefined,
   ]
 }

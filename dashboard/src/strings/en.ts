@@ -15,6 +15,8 @@ export const en = {
   skip: 'Skip to the page',
   close: 'Close',
   none: '–',
+  /** A time that no calendar reaches. */
+  untold: '?',
   loading: 'Reading what this browser kept …',
 
   link: {

@@ -203,6 +203,13 @@ test('hostile payloads are text, and unreadable ones are left out', async () => 
   }
   await publish(world.mqttPort, 'tawny/quarry-gate/still/abc', '<svg onload=alert(1)>')
   await publish(world.mqttPort, 'tawny/<b>x/status', '{}')
+  // Times that no calendar reaches: a clock wrong by ages, a pause that outlasts the universe.
+  const far = Number.MAX_SAFE_INTEGER
+  await publish(world.mqttPort, 'tawny/quarry-gate/event/clock', JSON.stringify({ ...last, kind: 'clock', id: undefined, seq: 90_002, t: new Date().toISOString(), ranges: [[1, far, far, far], [1, far, -far, far]], why: evil }))
+  await publish(world.mqttPort, 'tawny/quarry-gate/health', JSON.stringify({ ...fleet.units[1].health, t: new Date().toISOString(), paused_s: 1e300, up_s: 1e300, clock: { ts: evil, tu: 1e300 } }))
+  await open(page, '#/now')
+  await until(async () => /Paused until \?/.test(await page.locator('[data-unit=quarry-gate]').textContent()), 'the pause')
+  assert.equal(await page.locator('.unit-card').count(), fleet.units.length)
   await open(page, '#/timeline')
   await until(async () => (await page.locator('.entry').first().textContent()).includes('<img src=x'), 'the text of the tags')
   for (const hash of Object.values(PAGES)) await open(page, hash)
