@@ -2,11 +2,11 @@
 import { iso } from '../model/calendar.ts'
 import type { Kept } from '../model/kept.ts'
 import { boxOf, number, text } from '../wire/event.ts'
-import { classOf } from '../model/book.ts'
+import { endClassOf } from '../model/book.ts'
 import type { Entry } from '../model/entries.ts'
 
 const COLUMNS = [
-  'time_utc', 'uncertainty_ms', 'corrected', 'unit', 'kind', 'phase', 'group', 'class', 'confidence', 'camera', 'wire',
+  'time_utc', 'uncertainty_ms', 'corrected', 'unit', 'kind', 'phase', 'group', 'class', 'class_at_end', 'confidence', 'camera', 'wire',
   'direction', 'count', 'box', 'why', 'received_utc', 'log', 'seq', 'id', 'replay',
 ] as const
 
@@ -34,7 +34,7 @@ function row(kept: Kept): (string | number | undefined)[] {
   const { e } = kept
   return [
     iso(kept.at), kept.tu ?? undefined, kept.moved ? 'yes' : undefined, e.unit, e.kind, text(e, 'phase'),
-    text(e, 'grp'), classOf(kept), number(e, 'conf'), text(e, 'cam'), text(e, 'wire'), text(e, 'dir'), number(e, 'n'),
+    text(e, 'grp'), text(e, 'cls') ?? text(e, 'grp'), endClassOf(kept), number(e, 'conf'), text(e, 'cam'), text(e, 'wire'), text(e, 'dir'), number(e, 'n'),
     boxOf(e)?.join(' '), text(e, 'why'), iso(kept.rx), e.log, e.seq, text(e, 'id') ?? text(e, 'gid'),
     e['replay'] === true ? 'yes' : undefined,
   ]

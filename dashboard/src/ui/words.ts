@@ -2,16 +2,16 @@
 import { S } from '../strings/index.ts'
 import type { Kept } from '../model/kept.ts'
 import { groupOf, number, text, time } from '../wire/event.ts'
-import { classOf, moved } from '../model/book.ts'
+import { classThen, endClassOf, listedClass, moved } from '../model/book.ts'
 import type { Entry } from '../model/entries.ts'
 import { h } from './dom.ts'
 import { capital, moment, percent, seconds } from './format.ts'
 import { arrow } from './icons.ts'
 
-/** The object of an event: "Car". */
+/** The object of an event, a crossing's as it was counted: "Car". */
 export function objectOf(kept: Kept): string {
   const group = groupOf(kept.e)
-  return capital(classOf(kept) ?? (group ? S.groups[group] : kept.e.kind))
+  return capital(listedClass(kept) ?? (group ? S.groups[group] : kept.e.kind))
 }
 
 /** The entry's headline. */
@@ -56,9 +56,17 @@ export function particulars({ kept }: Entry): string[] {
     const dur = thing?.end && number(thing.end.e, 'dur')
     if (dur !== undefined) words.push(S.entry.inView(seconds(dur)))
   }
+  const end = otherEnd(kept)
+  if (end !== undefined) words.push(S.entry.inTheEnd(end))
   if (e.kind === 'group') words.push(text(e, 'dir'))
   if (!['sighting', 'crossing', 'zone', 'group', 'boot'].includes(e.kind)) words.push(text(e, 'why'))
   return words.filter((word): word is string => word !== undefined && word !== '')
+}
+
+/** What a crossing's object was found to be in the end, if it was counted as something else. */
+export function otherEnd(kept: Kept): string | undefined {
+  const end = kept.e.kind === 'crossing' ? endClassOf(kept) : undefined
+  return end?.toLowerCase() === classThen(kept).toLowerCase() ? undefined : end
 }
 
 /** Why a unit refused, from the word in its reply and what it says itself. */

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { Book } from '../../src/model/book.ts'
 import { addDays, dayOf, hourOf, HOUR_MS } from '../../src/model/calendar.ts'
 import { shares, watches } from '../../src/model/coverage.ts'
+import { entries } from '../../src/model/entries.ts'
 import { crossings, directions, heat, totals } from '../../src/model/pattern.ts'
 import { returns } from '../../src/model/returns.ts'
 import { crossing, event, T0 } from './make.ts'
@@ -31,6 +32,22 @@ test('heat map, series and table add up to the same number', () => {
     assert.equal(table.total, 137)
     assert.equal(table.rows.reduce((sum, { total }) => sum + total, 0), 137)
     assert.deepEqual(table.counts, series.directions.map(({ total }) => total))
+  }
+})
+
+test('classes are counted as they were at the crossing, and each figure leads to what it counts', () => {
+  const list = Array.from({ length: 40 }, (_, i) => [
+    crossing(2 * i + 1, i * 60, { id: `o-${i}`, cls: ['car', 'truck', undefined][i % 3], dir: i % 2 ? 'in' : 'out' }),
+    event(2 * i + 2, 'sighting', i * 60 + 5, { id: `o-${i}`, phase: 'end', grp: 'vehicle', cls: i % 5 === 0 ? 'bus' : 'car' }),
+  ]).flat()
+  const book = bookOf(list)
+  const table = totals(crossings(book, week), ['in', 'out'])
+  assert.deepEqual(table.rows.map(({ cls, total }) => [cls, total]), [['car', 14], ['truck', 13], ['vehicle', 13]])
+  for (const { cls, counts } of table.rows) {
+    // All trucks are vehicles: a group leads to all of it.
+    if (cls === 'vehicle') continue
+    assert.equal(crossings(book, { ...week, cls }).length, counts[0] as number + (counts[1] as number))
+    counts.forEach((n, i) => assert.equal(entries(book, { ...week, sorts: new Set(['crossing']), cls, dir: table.directions[i] }).length, n, cls))
   }
 })
 

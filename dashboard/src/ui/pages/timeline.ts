@@ -1,12 +1,12 @@
 /** All that happened, the latest first, with filters that live in the address. */
 import type { App } from '../../app.ts'
 import { dayOf } from '../../model/calendar.ts'
-import { entries, SORTS, type Entry, type Filter, type Sort } from '../../model/entries.ts'
+import { entries, IN_THE_END, SORTS, type Entry, type Filter, type Sort } from '../../model/entries.ts'
 import { toCsv, toJsonLines } from '../../share/csv.ts'
 import { download } from '../../share/download.ts'
 import { S } from '../../strings/index.ts'
 import { nameOf, text } from '../../wire/event.ts'
-import { classOf } from '../../model/book.ts'
+import { classOf, listedClass } from '../../model/book.ts'
 import { h, setText } from '../dom.ts'
 import { openDetail } from '../detail.ts'
 import { entryLook, entryRow } from '../entry.ts'
@@ -148,15 +148,21 @@ export class TimelinePage implements Page {
     const { book, units } = this.app.fleet
     const groups = (['vehicle', 'person', 'animal'] as const).map((group) => [group, S.groupsMany[group]] as const)
     const classes = new Set<string>()
+    const ends = new Set<string>()
     const dirs = new Set<string>()
     for (const kept of book.events) {
       const dir = text(kept.e, 'dir')
       if (dir) dirs.add(dir)
-      if (kept.e.kind === 'crossing' || kept.e.kind === 'sighting') classes.add(classOf(kept) ?? '')
+      if (kept.e.kind !== 'crossing' && (kept.e.kind !== 'sighting' || kept.thing?.crossings.length)) continue
+      const [cls, end] = [listedClass(kept), classOf(kept)]
+      classes.add(cls ?? '')
+      if (end !== undefined && end !== cls) ends.add(end)
     }
     for (const group of ['', 'vehicle', 'person', 'animal']) classes.delete(group)
     const sorted = (set: Iterable<string>): string[] => [...set].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }))
-    return { units: sorted(units.keys()), classes: [...groups, ...sorted(classes).map((cls) => [cls, format.capital(cls)] as const)], dirs: sorted(dirs) }
+    const found = sorted(classes).map((cls) => [cls, format.capital(cls)] as const)
+    const settled = sorted(ends).map((cls) => [IN_THE_END + cls, S.timeline.inTheEnd(format.capital(cls))] as const)
+    return { units: sorted(units.keys()), classes: [...groups, ...found, ...settled], dirs: sorted(dirs) }
   }
 
   private toggle(sort: Sort): void {
