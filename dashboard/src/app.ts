@@ -57,6 +57,8 @@ export class App {
   private client?: Link
   private store?: Store
   private writer = new Writer(undefined, () => {})
+  /** Units whose health was read from the store. */
+  private readonly loaded = new Set<string>()
   private readonly listeners = new Set<() => void>()
   private scheduled = false
 
@@ -103,6 +105,16 @@ export class App {
     }
     this.ready = true
     this.changed()
+  }
+
+  /** Reads how a unit was, once: a page is about to show it. */
+  loadHealth(unit: string): void {
+    if (!this.ready || !this.store || this.loaded.has(unit)) return
+    this.loaded.add(unit)
+    void this.store.health(unit).then((list) => {
+      this.fleet.restoreHealth(unit, list)
+      this.changed()
+    }, () => this.cannotKeep())
   }
 
   /** Keeps memory and disk within their bounds. */
@@ -215,7 +227,7 @@ export class App {
         }
         case 'health': {
           const health = decodeHealth(payload)
-          this.fleet.takeHealth(topic.unit, health, retained ? undefined : now)
+          if (!this.fleet.takeHealth(topic.unit, health, retained ? undefined : now)) break
           this.writer.health(topic.unit, health.t, health.raw, done)
           this.changed()
           return

@@ -234,6 +234,34 @@ test('the policy forbids what the page does not need', async () => {
   assert.deepEqual(refused, ['html', 'fetch'])
 })
 
+test('of health no more is kept than is drawn, and it is read for the unit that is looked at', async () => {
+  // As a unit that speaks all the time, or lies about when it does, may have left it.
+  await page.evaluate((raw) => new Promise((resolve, reject) => {
+    const request = indexedDB.open('tawny')
+    request.onsuccess = () => {
+      const transaction = request.result.transaction('health', 'readwrite')
+      const at = Date.now() - 600_000
+      for (let i = 0; i < 4000; i++) transaction.objectStore('health').put({ unit: 'ridge-north', t: at - i * 90_000, raw: { ...raw, t: new Date(at - i * 90_000).toISOString() } })
+      transaction.oncomplete = () => resolve(request.result.close())
+      transaction.onerror = () => reject(transaction.error)
+    }
+  }), fleet.units[0].health)
+  const kept = () => page.evaluate(() => new Promise((resolve) => {
+    const request = indexedDB.open('tawny')
+    request.onsuccess = () => {
+      const counted = request.result.transaction('health').objectStore('health').count(IDBKeyRange.bound(['ridge-north'], ['ridge-north', []]))
+      counted.onsuccess = () => resolve(counted.result) || request.result.close()
+    }
+  }))
+  assert.ok((await kept()) >= 4000)
+  await page.goto('about:blank')
+  await open(page, '#/unit/ridge-north')
+  const begin = page.locator('.part.health .line-chart p span').first()
+  await until(async () => (await begin.count()) > 0 && /^\w{3} \d+ \w{3} /.test((await begin.textContent()).replace(',', '')), 'figures from more than a day ago')
+  await until(async () => (await kept()) <= 1500, 'the rest to go')
+  assert.ok((await kept()) > 1000)
+})
+
 test('a reload, even without a broker, loses nothing', async () => {
   await open(page, '#/timeline?show=all')
   const before = await entriesOf(page)
