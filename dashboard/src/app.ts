@@ -13,7 +13,7 @@ import { Link, type Incoming, type LinkState } from './link/client.ts'
 import { clientName, forgetLogin, KEEP_S, remember, type Broker } from './link/session.ts'
 import * as asking from './model/asking.ts'
 import { Fleet } from './model/fleet.ts'
-import { count, type Range } from './model/numbers.ts'
+import type { Range } from './model/numbers.ts'
 import { loadSettings, saveSettings, type Settings } from './settings.ts'
 import { decodeEvent, decodeHealth, decodeReply, decodeStatus } from './wire/decode.ts'
 import { parseTopic, partsTopic, subscriptions, unitTopic } from './wire/topics.ts'
@@ -181,8 +181,7 @@ export class App {
     this.fetches.tick(Date.now())
     for (const [unit, request] of this.asking) {
       const { arrived, lost } = this.fleet.book.journal(unit, request.log)
-      const missing = (range: Range): number =>
-        count(arrived.missing(range.from, range.to).flatMap(({ from, to }) => lost.missing(from, to)))
+      const missing = (range: Range): Range[] => arrived.missing(range.from, range.to).flatMap(({ from, to }) => lost.missing(from, to))
       const range = asking.next(request, Date.now(), missing)
       if (range) void this.send(unit, 'resend', { log: request.log, ...range })
       if (asking.isDone(request)) {
@@ -245,7 +244,7 @@ export class App {
           const sent = this.commands.answer(topic.unit, topic.id, reply, now)
           if (sent) this.fetches.answer(topic.unit, topic.id, reply, now)
           const request = this.asking.get(topic.unit)
-          if (request && sent?.what === 'resend' && !reply.ok) asking.busy(request, now)
+          if (request && sent?.what === 'resend' && !reply.ok) asking.refused(request, reply.raw['refused'], now)
           break
         }
         default:
