@@ -186,7 +186,7 @@ export const en = {
     reset: 'Show all',
     export: 'Export',
     csv: 'CSV, one line for each entry shown',
-    jsonl: 'JSON Lines, the events as received',
+    jsonl: 'JSON Lines, the events for tawny report',
     today: 'Today', yesterday: 'Yesterday',
     ofDay: (n: number) => one(n, 'entry', 'entries'),
     list: 'Events, the latest first',

@@ -158,6 +158,9 @@ test('filters, and the export of what is on screen', async () => {
   assert.match(csv[0], /^time_utc,uncertainty_ms,/)
   const lines = (await take(/JSON/)).trimEnd().split('\n').map((line) => JSON.parse(line))
   for (const e of expected) assert.deepEqual(lines.find((line) => line.seq === e.seq), e)
+  // When it watched belongs to what it saw.
+  assert.deepEqual(new Set(lines.map(({ unit }) => unit)), new Set(['ridge-north']))
+  assert.equal(lines.filter(({ kind }) => kind === 'watch').length, fleet.sent.filter((e) => e.unit === 'ridge-north' && e.kind === 'watch').length)
 })
 
 test('a copy changes nothing, a late event goes where it happened', async () => {

@@ -29,10 +29,13 @@ const text = (tab, selector) => tab.locator(selector).textContent()
 /** The journal of a unit, as its own program tells it. */
 async function journal(unit) {
   const { stdout } = await promisify(execFile)(tawnyProgram(), ['events', '--config', path.join(world.folder, `${unit}.toml`), '--format', 'jsonl'], { maxBuffer: 1e8 })
-  return stdout.trimEnd().split('\n').map((line) => {
-    const { state: _, ...event } = JSON.parse(line)
-    return event
-  })
+  return stdout.trimEnd().split('\n').map(withoutState)
+}
+
+/** An event, and its corrected time if it has one; how far it has come the page knows only of what has arrived. */
+function withoutState(line) {
+  const { state: _, ...event } = JSON.parse(line)
+  return event
 }
 
 /** Every event of a unit that the page holds, from its own export. */
@@ -42,7 +45,7 @@ async function exported(tab, unit) {
   await tab.locator('.menu summary').click()
   const [file] = await Promise.all([tab.waitForEvent('download'), tab.getByRole('button', { name: /JSON/ }).click()])
   const lines = (await readFile(await file.path(), 'utf8')).trimEnd().split('\n')
-  return lines.map((line) => JSON.parse(line)).sort((a, b) => a.seq - b.seq)
+  return lines.map(withoutState).sort((a, b) => a.seq - b.seq)
 }
 
 test('a crossing is on the page within seconds of happening', async () => {

@@ -213,7 +213,7 @@ export class TimelinePage implements Page {
           menu.open = false
         } }, S.timeline.csv),
         h('button', { type: 'button', onclick: () => {
-          download(`tawny-${stamp()}.jsonl`, 'application/jsonl', toJsonLines(this.entries))
+          download(`tawny-${stamp()}.jsonl`, 'application/jsonl', toJsonLines(this.entries, this.app.fleet.book, this.filter(Date.now())))
           menu.open = false
         } }, S.timeline.jsonl)))
     return menu
