@@ -6,6 +6,7 @@
 import { Commands, type Sent } from './command/command.ts'
 import { counterUsed, lastCounter } from './command/counters.ts'
 import { Fetches, type Fetch } from './fetch/fetches.ts'
+import { forgetAll } from './keep/forget.ts'
 import { forgetStore, MAX_EVENTS, Store } from './keep/store.ts'
 import { isJpeg, sha256, Stills } from './keep/stills.ts'
 import { Writer } from './keep/writer.ts'
@@ -196,11 +197,10 @@ export class App {
     this.writer.stop()
     this.client?.close(true)
     this.store?.close()
-    await forgetStore()
-    localStorage.clear()
-    sessionStorage.clear()
-    location.replace(location.pathname)
-    location.reload()
+    await forgetAll([() => sessionStorage.clear(), () => localStorage.clear(), forgetStore], () => {
+      location.replace(location.pathname)
+      location.reload()
+    })
   }
 
   private receive(prefix: string, { topic: name, payload, retained, done }: Incoming): void {

@@ -154,7 +154,7 @@ export class Store {
   }
 }
 
-/** Deletes the database: nothing of it is left on this disk. */
+/** Deletes the database: nothing of it is left on this disk. Fails where the browser allows none. */
 export async function forgetStore(): Promise<void> {
   await result(indexedDB.deleteDatabase(DATABASE))
 }

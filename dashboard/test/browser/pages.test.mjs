@@ -325,6 +325,30 @@ test('forgetting leaves nothing behind', async () => {
   assert.deepEqual(left, { local: 0, session: 0, units: 0 })
 })
 
+test('forgetting forgets the rest where the browser keeps no database', async () => {
+  const tab = await world.tab()
+  // As in some private windows.
+  await tab.addInitScript(() => {
+    const refuse = () => { throw new DOMException('refused', 'SecurityError') }
+    Object.defineProperty(window, 'indexedDB', { value: { open: refuse, deleteDatabase: refuse } })
+  })
+  await tab.goto(world.page)
+  await tab.getByLabel('Address').fill(`ws://127.0.0.1:${world.wsPort}`)
+  await tab.getByLabel('User name').fill('producer')
+  await tab.getByLabel('Password').fill('hush-hush')
+  await tab.locator('.connect [type=submit]').click()
+  await tab.waitForSelector('.pill[data-state=online]')
+  await tab.getByRole('button', { name: 'Settings' }).click()
+  await tab.getByText('This browser lets the page store nothing').waitFor()
+  await tab.getByRole('button', { name: 'Forget everything' }).click()
+  await tab.getByRole('button', { name: 'Forget', exact: true }).click()
+  await tab.waitForSelector('.connect[open]')
+  assert.deepEqual(await tab.evaluate(() => [localStorage.length, sessionStorage.length]), [0, 0])
+  assert.equal(await tab.getByLabel('Password').inputValue(), '')
+  assert.deepEqual(tab.complaints, [])
+  await tab.context().close()
+})
+
 test('the page complained of nothing', () => {
   // But for what two of the tests did on purpose.
   const ours = /WebSocket connection to|ERR_CONNECTION_REFUSED|TrustedHTML|127\.0\.0\.1:9\/|Fetch API cannot load/
