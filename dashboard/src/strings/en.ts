@@ -28,6 +28,7 @@ export const en = {
     banner: (since: string) => `No connection to the broker since ${since}. What you see is what was known then. Trying again.`,
     bannerFirst: 'The broker cannot be reached. Trying again.',
     login: 'The broker refused the login: check name and password.',
+    rules: 'The broker does not let this login read what the units report under this prefix: check the prefix, and the broker’s rules for the login. Nothing new will be shown.',
     takenOver: 'Another window took this one’s place at the broker.',
     refusedWhy: (why: string) => `The broker refused the connection (${why}).`,
     tryNow: 'Try now',

@@ -1,6 +1,8 @@
 // Every page in a real Chromium against a real broker, with an invented fleet.
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { after, before, test } from 'node:test'
 import { violations } from './axe.mjs'
 import { makeFleet } from './fleet.mjs'
@@ -287,6 +289,27 @@ test('messages that came while the page was closed are kept by the broker', asyn
   await publishEvents(world.mqttPort, [{ ...e, seq: 50_000, id: 'while-away', t: new Date().toISOString() }])
   await page.goto(`${world.page}#/timeline?show=crossing`)
   await until(async () => (await entriesOf(page)) === before + 1, 'the event from meanwhile')
+})
+
+test('a broker that lets in but tells nothing is not taken for a quiet fleet', async () => {
+  const strict = await World.start()
+  try {
+    await strict.stopBroker()
+    const rules = path.join(strict.folder, 'rules.json')
+    const defaultACLAccess = { publishClientSend: false, publishClientReceive: false, subscribe: false, unsubscribe: true }
+    await writeFile(rules, JSON.stringify({ defaultACLAccess, clients: [], groups: [{ groupname: 'nobody', roles: [] }], roles: [], anonymousGroup: 'nobody' }), { mode: 0o600 })
+    const [plugin] = (await readdir('/usr/lib')).map((folder) => `/usr/lib/${folder}/mosquitto_dynamic_security.so`).filter(existsSync)
+    await strict.startBroker(`allow_anonymous true\nplugin ${plugin}\nplugin_opt_config_file ${rules}`)
+    const tab = await world.tab()
+    await tab.goto(strict.url)
+    await tab.waitForSelector('.pill[data-state=refused]')
+    assert.match(await tab.locator('.banner').textContent(), /does not let this login read/)
+    await tab.screenshot({ path: `${shots}/refused.png` })
+    assert.deepEqual(await violations(tab), [])
+    await tab.context().close()
+  } finally {
+    await strict.end()
+  }
 })
 
 test('the login is kept for the tab alone, and for its broker alone', async () => {
