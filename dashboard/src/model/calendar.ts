@@ -47,6 +47,13 @@ export function hourOf(at: number, zone: Zone): number {
   return zone === 'utc' ? date.getUTCHours() : date.getHours()
 }
 
+/** The day that `at` is in: 2026-11-22. */
+export function dateOf(at: number, zone: Zone): string {
+  const date = new Date(at)
+  // As if the zone's clock were that of UTC.
+  return iso(zone === 'utc' ? at : Date.UTC(date.getFullYear(), date.getMonth(), date.getDate())).slice(0, 10)
+}
+
 /** The begin of an hour of the day that begins at `day`. */
 export function hourOfDay(day: number, hour: number, zone: Zone): number {
   if (zone === 'utc') return day + hour * HOUR_MS

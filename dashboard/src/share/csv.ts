@@ -12,9 +12,14 @@ const COLUMNS = [
 
 /** One line for each entry, in the order shown. */
 export function toCsv(list: readonly Entry[]): string {
-  const lines = [COLUMNS.join(',')]
-  for (const { kept } of list) lines.push(row(kept).map(field).join(','))
-  return lines.join('\r\n') + '\r\n'
+  return csvOf([COLUMNS, ...list.map(({ kept }) => row(kept))])
+}
+
+export type Field = string | number | undefined
+
+/** Lines of fields, the names of the columns first. */
+export function csvOf(rows: readonly (readonly Field[])[]): string {
+  return rows.map((fields) => fields.map(field).join(',') + '\r\n').join('')
 }
 
 /** Of which units and of which time a list tells: of all there is, where nothing is given. */
@@ -55,7 +60,7 @@ function jsonLine({ e, at, tu, moved: isMoved }: Kept): string {
   return JSON.stringify(isMoved ? { ...e, t_corrected: iso(at), tu_corrected: tu, state: 'delivered' } : e)
 }
 
-function row(kept: Kept): (string | number | undefined)[] {
+function row(kept: Kept): Field[] {
   const { e } = kept
   return [
     iso(kept.at), kept.tu ?? undefined, kept.moved ? 'yes' : undefined, e.unit, e.kind, text(e, 'phase'),
@@ -66,7 +71,7 @@ function row(kept: Kept): (string | number | undefined)[] {
 }
 
 /** A field; one that a spreadsheet would take for a formula gets an apostrophe before it. */
-function field(value: string | number | undefined): string {
+function field(value: Field): string {
   if (value === undefined) return ''
   if (typeof value === 'number') return String(value)
   const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value

@@ -185,12 +185,20 @@ export const en = {
     none: 'Nothing here',
     noneText: 'Nothing that was received matches these filters.',
     reset: 'Show all',
-    export: 'Export',
-    csv: 'CSV, one line for each entry shown',
-    jsonl: 'JSON Lines, the events for tawny report',
     today: 'Today', yesterday: 'Yesterday',
     ofDay: (n: number) => one(n, 'entry', 'entries'),
     list: 'Events, the latest first',
+  },
+
+  exports: {
+    title: 'Export',
+    entries: 'CSV, one line for each entry shown',
+    events: 'JSON Lines, the events for tawny report',
+    heat: 'CSV, crossings by hour and day',
+    directions: 'CSV, by direction over time',
+    totals: 'CSV, by class and direction',
+    convoys: 'CSV, convoys',
+    returns: 'CSV, out and back',
   },
 
   detail: {

@@ -142,6 +142,36 @@ test('the counts of the pattern are those of the timeline', async () => {
   }
 })
 
+/** The text of one of a page's exports. */
+async function take(name) {
+  await page.locator('.menu summary').click()
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name }).click()])
+  return readFile(await file.path(), 'utf8')
+}
+
+test('the tables of the pattern can be had as files', async () => {
+  await open(page, '#/pattern?days=7&unit=ridge-north')
+  const shown = Number((await page.locator('.pattern .big').textContent()).replace(/\D/g, ''))
+  const sumOf = (csv, column) => {
+    const [head, ...rows] = csv.trimEnd().split('\r\n').map((line) => line.split(','))
+    return rows.reduce((sum, row) => sum + Number(row[head.indexOf(column)]), 0)
+  }
+  assert.equal(sumOf(await take('CSV, crossings by hour and day'), 'crossings'), shown)
+  assert.equal(sumOf(await take('CSV, by class and direction'), 'total'), shown)
+  const byDirection = await take('CSV, by direction over time')
+  assert.equal(sumOf(byDirection, 'uphill') + sumOf(byDirection, 'downhill'), shown)
+  assert.match(await take('CSV, convoys'), /^time_utc,/)
+  assert.match(await take('CSV, out and back'), /^class,out_utc,/)
+  for (const [size, viewport] of Object.entries(SIZES)) {
+    await page.setViewportSize(viewport)
+    await page.locator('.menu summary').click()
+    await page.screenshot({ path: `${shots}/pattern-export-${size}.png` })
+    assert.deepEqual(await violations(page), [], size)
+    await page.locator('.menu summary').click()
+  }
+  await page.setViewportSize(SIZES.desktop)
+})
+
 test('filters, and the export of what is on screen', async () => {
   await open(page, '#/timeline')
   await page.getByRole('button', { name: 'Sightings' }).click()
@@ -150,11 +180,6 @@ test('filters, and the export of what is on screen', async () => {
   await page.waitForTimeout(400)
   const expected = fleet.sent.filter((e) => e.unit === 'ridge-north' && e.kind === 'crossing' && e.grp === 'vehicle')
   assert.equal(await entriesOf(page), expected.length)
-  const take = async (name) => {
-    await page.locator('.menu summary').click()
-    const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name }).click()])
-    return readFile(await file.path(), 'utf8')
-  }
   const csv = (await take(/CSV/)).trimEnd().split('\r\n')
   assert.equal(csv.length, expected.length + 1)
   assert.match(csv[0], /^time_utc,uncertainty_ms,/)

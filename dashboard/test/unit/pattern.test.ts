@@ -6,6 +6,7 @@ import { shares, watches } from '../../src/model/coverage.ts'
 import { entries } from '../../src/model/entries.ts'
 import { crossings, directions, heat, totals } from '../../src/model/pattern.ts'
 import { returns } from '../../src/model/returns.ts'
+import { directionsCsv, heatCsv, returnsCsv, totalsCsv } from '../../src/share/pattern-csv.ts'
 import { crossing, event, T0 } from './make.ts'
 
 const DAY = dayOf(T0, 'utc')
@@ -135,4 +136,32 @@ test('nothing is paired twice, and a crowd says nothing', () => {
   const used = pairs.flatMap(({ out, back }) => [out, back])
   assert.equal(new Set(used).size, used.length)
   assert.ok(pairs.every(({ among }) => among <= 4))
+})
+
+test('the tables as CSV hold the counts that are shown', () => {
+  const list = Array.from({ length: 90 }, (_, i) => crossing(i + 1, -((i * 7919) % (6 * 86_400)), { dir: i % 3 === 0 ? 'in' : '=out', cls: i % 4 ? 'car' : 'truck' }))
+  const iso = (at: number): string => new Date(at).toISOString()
+  list.push(event(200, 'watch', 0, { cam: 'c', from: iso(DAY), to: iso(DAY + HOUR_MS), frames: 1, blind_s: 900 }))
+  const book = bookOf(list)
+  const found = crossings(book, week)
+  for (const zone of ['utc', 'local'] as const) {
+    const series = directions(found, week, zone)
+    const table = totals(found, series.directions.map(({ dir }) => dir))
+    const rows = (csv: string): string[][] => csv.trimEnd().split('\r\n').map((line) => line.split(','))
+    const sum = (cells: (string | undefined)[]): number => cells.reduce((total, cell) => total + Number(cell), 0)
+    const hours = rows(heatCsv(heat(found, watches(book), week, zone), T0, zone))
+    assert.deepEqual(hours[0], ['day', 'hour', 'begin_utc', 'crossings', 'told', 'watched'])
+    assert.equal(sum(hours.slice(1).map((row) => row[3])), 90)
+    // Nothing of what has not been yet; the earliest first, in the zone of the page.
+    assert.deepEqual(hours.at(-1)?.slice(0, 3), ['2026-05-01', zone === 'utc' ? '12' : '14', '2026-05-01T12:00:00.000Z'])
+    assert.deepEqual(hours.find((row) => row[2] === iso(DAY))?.slice(4), ['1', '0.75'])
+    const days = rows(directionsCsv(series, zone))
+    assert.deepEqual(days[0], ['day', 'hour', 'begin_utc', "'=out", 'in'])
+    assert.deepEqual([3, 4].map((column) => sum(days.slice(1).map((row) => row[column]))), table.counts)
+    assert.equal(days.at(-1)?.[0], zone === 'utc' ? '2026-05-01' : '2026-05-02')
+    const classes = rows(totalsCsv(table))
+    assert.deepEqual(classes, [['class', "'=out", 'in', 'total'], ...table.rows.map(({ cls, counts, total }) => [cls, ...counts, total].map(String))])
+  }
+  const pair = bookOf([crossing(1, 0, { dir: 'out' }), crossing(2, 7200, { dir: 'in' })])
+  assert.equal(returnsCsv(returns(pair.events).pairs).split('\r\n')[1], 'car,2026-05-01T12:00:00.000Z,out,2026-05-01T14:00:00.000Z,in,0,u,c,w')
 })
