@@ -51,13 +51,13 @@ export function headlineElement(entry: Entry): HTMLElement {
 export function particulars({ kept }: Entry): string[] {
   const { e } = kept
   const words: (string | undefined)[] = [[text(e, 'cam'), text(e, 'wire')].filter(Boolean).join(' / ')]
+  const end = otherEnd(kept)
+  if (end !== undefined) words.push(S.entry.inTheEnd(end))
   const thing = kept.thing
   if (e.kind === 'sighting' || e.kind === 'crossing') {
     const dur = thing?.end && number(thing.end.e, 'dur')
     if (dur !== undefined) words.push(S.entry.inView(seconds(dur)))
   }
-  const end = otherEnd(kept)
-  if (end !== undefined) words.push(S.entry.inTheEnd(end))
   if (e.kind === 'group') words.push(text(e, 'dir'))
   if (!['sighting', 'crossing', 'zone', 'group', 'boot'].includes(e.kind)) words.push(text(e, 'why'))
   return words.filter((word): word is string => word !== undefined && word !== '')
