@@ -115,7 +115,7 @@ test('a browser that comes late fetches what was before it', async () => {
   await late.goto(`${world.page}#/unit/gate`)
   await until(async () => /from before this browser listened/.test(await text(late, '.part.numbers')), 'that something is missing')
   await late.getByRole('button', { name: 'Fetch them' }).click()
-  await until(async () => /Nothing is missing/.test(await text(late, '.part.numbers')), 'all of it')
+  await until(async () => /Nothing is missing/.test(await text(late, '.part.numbers')), 'all of it', 90)
   assert.deepEqual(late.complaints, [])
   await late.context().close()
 })
