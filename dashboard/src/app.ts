@@ -6,6 +6,7 @@
 import { Commands, type Sent } from './command/command.ts'
 import { counterUsed, lastCounter } from './command/counters.ts'
 import { Fetches, type Fetch } from './fetch/fetches.ts'
+import { forgetAll } from './keep/forget.ts'
 import { forgetStore, MAX_EVENTS, Store } from './keep/store.ts'
 import { isJpeg, sha256, Stills } from './keep/stills.ts'
 import { Writer } from './keep/writer.ts'
@@ -13,7 +14,7 @@ import { Link, type Incoming, type LinkState } from './link/client.ts'
 import { clientName, forgetLogin, KEEP_S, remember, type Broker } from './link/session.ts'
 import * as asking from './model/asking.ts'
 import { Fleet } from './model/fleet.ts'
-import { count, type Range } from './model/numbers.ts'
+import type { Range } from './model/numbers.ts'
 import { loadSettings, saveSettings, type Settings } from './settings.ts'
 import { decodeEvent, decodeHealth, decodeReply, decodeStatus } from './wire/decode.ts'
 import { parseTopic, partsTopic, subscriptions, unitTopic } from './wire/topics.ts'
@@ -57,6 +58,8 @@ export class App {
   private client?: Link
   private store?: Store
   private writer = new Writer(undefined, () => {})
+  /** Units whose health was read from the store. */
+  private readonly loaded = new Set<string>()
   private readonly listeners = new Set<() => void>()
   private scheduled = false
 
@@ -103,6 +106,16 @@ export class App {
     }
     this.ready = true
     this.changed()
+  }
+
+  /** Reads how a unit was, once: a page is about to show it. */
+  loadHealth(unit: string): void {
+    if (!this.ready || !this.store || this.loaded.has(unit)) return
+    this.loaded.add(unit)
+    void this.store.health(unit).then((list) => {
+      this.fleet.restoreHealth(unit, list)
+      this.changed()
+    }, () => this.cannotKeep())
   }
 
   /** Keeps memory and disk within their bounds. */
@@ -169,8 +182,7 @@ export class App {
     this.fetches.tick(Date.now())
     for (const [unit, request] of this.asking) {
       const { arrived, lost } = this.fleet.book.journal(unit, request.log)
-      const missing = (range: Range): number =>
-        count(arrived.missing(range.from, range.to).flatMap(({ from, to }) => lost.missing(from, to)))
+      const missing = (range: Range): Range[] => arrived.missing(range.from, range.to).flatMap(({ from, to }) => lost.missing(from, to))
       const range = asking.next(request, Date.now(), missing)
       if (range) void this.send(unit, 'resend', { log: request.log, ...range })
       if (asking.isDone(request)) {
@@ -185,11 +197,10 @@ export class App {
     this.writer.stop()
     this.client?.close(true)
     this.store?.close()
-    await forgetStore()
-    localStorage.clear()
-    sessionStorage.clear()
-    location.replace(location.pathname)
-    location.reload()
+    await forgetAll([() => sessionStorage.clear(), () => localStorage.clear(), forgetStore], () => {
+      location.replace(location.pathname)
+      location.reload()
+    })
   }
 
   private receive(prefix: string, { topic: name, payload, retained, done }: Incoming): void {
@@ -215,7 +226,7 @@ export class App {
         }
         case 'health': {
           const health = decodeHealth(payload)
-          this.fleet.takeHealth(topic.unit, health, retained ? undefined : now)
+          if (!this.fleet.takeHealth(topic.unit, health, retained ? undefined : now)) break
           this.writer.health(topic.unit, health.t, health.raw, done)
           this.changed()
           return
@@ -233,7 +244,7 @@ export class App {
           const sent = this.commands.answer(topic.unit, topic.id, reply, now)
           if (sent) this.fetches.answer(topic.unit, topic.id, reply, now)
           const request = this.asking.get(topic.unit)
-          if (request && sent?.what === 'resend' && !reply.ok) asking.busy(request, now)
+          if (request && sent?.what === 'resend' && !reply.ok) asking.refused(request, reply.raw['refused'], now)
           break
         }
         default:

@@ -6,12 +6,15 @@
  * Object stores of the database `tawny`, version 1:
  *   events   [unit, log, seq] → { unit, log, seq, rx, json }  the wire's object as text:
  *                              browsers read 50,000 texts several times faster than objects
- *   health   [unit, t]        → { unit, t, raw }
+ *   health   [unit, t]        → { unit, t, raw }  the last one of each HEALTH_STEP_MS, which begins at t
  *   status   unit             → { unit, status }
  *   stills   [unit, id]       → { unit, id, rx, bytes }
  *
  * Bounds: MAX_EVENTS events and MAX_STILLS stills; what came first goes first.
+ * HEALTH_KEPT rows of health for each unit, none older than HEALTH_DAYS.
  */
+import { HEALTH_KEPT, HEALTH_STEP_MS } from '../model/fleet.ts'
+import { parseTime } from '../wire/event.ts'
 import type { Health, Status } from '../wire/decode.ts'
 import type { WireEvent } from '../wire/event.ts'
 
@@ -19,6 +22,8 @@ export const DATABASE = 'tawny'
 export const MAX_EVENTS = 200_000
 export const MAX_STILLS = 5_000
 export const HEALTH_DAYS = 7
+/** So many rows of a unit may come on top of HEALTH_KEPT before they are cut. */
+const HEALTH_SLACK = 100
 
 export interface EventRow {
   unit: string
@@ -44,6 +49,9 @@ export interface Batch {
 }
 
 export class Store {
+  /** Rows of health written of a unit since they were cut. */
+  private readonly fresh = new Map<string, number>()
+
   private constructor(private readonly db: IDBDatabase) {}
 
   /** Opens the database; fails where the browser allows none (some private windows). */
@@ -66,24 +74,33 @@ export class Store {
   write(batch: Batch): Promise<void> {
     const transaction = this.db.transaction(['events', 'health', 'status', 'stills'], 'readwrite')
     for (const row of batch.events) transaction.objectStore('events').put(row)
-    for (const row of batch.health) transaction.objectStore('health').put(row)
+    const health = transaction.objectStore('health')
+    for (const row of batch.health) {
+      health.put({ ...row, t: stepOf(row.t) })
+      const fresh = (this.fresh.get(row.unit) ?? 0) + 1
+      this.fresh.set(row.unit, fresh % HEALTH_SLACK)
+      if (fresh === HEALTH_SLACK) cut(health, row.unit)
+    }
     for (const row of batch.status) transaction.objectStore('status').put(row)
     for (const row of batch.stills) transaction.objectStore('stills').put(row)
     return finished(transaction)
   }
 
+  /** The last words of every unit; how it was before is asked for one by one. */
   async units(): Promise<{ status: Batch['status']; health: { unit: string; health: Health }[] }> {
     const transaction = this.db.transaction(['status', 'health'])
     const status = (await result(transaction.objectStore('status').getAll())) as Batch['status']
-    const rows = (await result(transaction.objectStore('health').getAll())) as Batch['health']
-    return {
-      status,
-      health: rows.map(({ unit, t, raw }) => {
-        const { log, seq, low } = raw
-        const numbers = typeof log === 'string' ? { log, seq: seq as number, low: low as number } : {}
-        return { unit, health: { t, raw, ...numbers } }
-      }),
-    }
+    const store = transaction.objectStore('health')
+    const units = await firstParts(store)
+    const rows = await Promise.all(units.map((unit) => last(store, ofUnit(unit))))
+    return { status, health: (rows as (HealthRow | undefined)[]).flatMap((row) => (row ? [{ unit: row.unit, health: healthOf(row) }] : [])) }
+  }
+
+  /** What is kept of a unit's health, the earliest first. */
+  async health(unit: string): Promise<Health[]> {
+    const store = this.db.transaction('health').objectStore('health')
+    const rows = (await result(store.getAll(ofUnit(unit), HEALTH_KEPT + HEALTH_SLACK))) as HealthRow[]
+    return rows.slice(-HEALTH_KEPT).map(healthOf)
   }
 
   /** All events, in parts, so that the page stays alive meanwhile. */
@@ -116,7 +133,9 @@ export class Store {
     await this.trimOldest('stills', MAX_STILLS)
     const transaction = this.db.transaction('health', 'readwrite')
     const old = IDBKeyRange.upperBound(now - HEALTH_DAYS * 86_400_000)
-    await deleteAll(transaction.objectStore('health').index('t'), old, Infinity)
+    const health = transaction.objectStore('health')
+    await deleteAll(health.index('t'), old, Infinity)
+    for (const unit of await firstParts(health)) cut(health, unit)
     await finished(transaction)
     return events
   }
@@ -135,9 +154,67 @@ export class Store {
   }
 }
 
-/** Deletes the database: nothing of it is left on this disk. */
+/** Deletes the database: nothing of it is left on this disk. Fails where the browser allows none. */
 export async function forgetStore(): Promise<void> {
   await result(indexedDB.deleteDatabase(DATABASE))
+}
+
+type HealthRow = Batch['health'][number]
+
+/** The begin of the stretch of time of which one row is kept. */
+export function stepOf(t: number): number {
+  return Math.floor(t / HEALTH_STEP_MS) * HEALTH_STEP_MS
+}
+
+function healthOf({ t, raw }: HealthRow): Health {
+  const { log, seq, low } = raw
+  const numbers = typeof log === 'string' ? { log, seq: seq as number, low: low as number } : {}
+  const said = typeof raw['t'] === 'string' ? parseTime(raw['t']) : undefined
+  return { t: said ?? t, raw, ...numbers }
+}
+
+/** All keys that begin with `unit`. */
+function ofUnit(unit: string): IDBKeyRange {
+  return IDBKeyRange.bound([unit], [unit, []])
+}
+
+/** Deletes the earliest rows of a unit beyond HEALTH_KEPT, in the transaction that `store` is of. */
+function cut(store: IDBObjectStore, unit: string): void {
+  const counted = store.count(ofUnit(unit))
+  counted.onsuccess = () => {
+    const extra = counted.result - HEALTH_KEPT
+    if (extra <= 0) return
+    const keys = store.getAllKeys(ofUnit(unit), extra)
+    keys.onsuccess = () => {
+      const to = keys.result[keys.result.length - 1]
+      if (to !== undefined) store.delete(IDBKeyRange.bound([unit], to))
+    }
+  }
+}
+
+/** What the keys of a store begin with, each once: skips from one to the next. */
+function firstParts(store: IDBObjectStore): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    const found: string[] = []
+    const request = store.openKeyCursor()
+    request.onerror = () => reject(asError(request.error))
+    request.onsuccess = () => {
+      const cursor = request.result
+      if (!cursor) return resolve(found)
+      const [unit] = cursor.key as [string, number]
+      found.push(unit)
+      cursor.continue([unit, []])
+    }
+  })
+}
+
+/** The row with the highest key. */
+function last(store: IDBObjectStore, range: IDBKeyRange): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const request = store.openCursor(range, 'prev')
+    request.onerror = () => reject(asError(request.error))
+    request.onsuccess = () => resolve(request.result?.value)
+  })
 }
 
 function deleteAll(index: IDBIndex, range: IDBKeyRange | null, most: number): Promise<void> {

@@ -49,6 +49,10 @@ const CONNECT_MS = 15_000
 const MAX_PACKET = 4 * 1024 * 1024
 /** How many messages may be on their way to the store. */
 const RECEIVE_MAXIMUM = 256
+/** The packet that subscribes to what the page is about; others count up to the one before. */
+const MAIN_SUBSCRIPTION = 65_535
+/** From here on a reason is a failure. */
+const FAILURE = 0x80
 
 export class Link {
   private socket?: WebSocket
@@ -131,8 +135,7 @@ export class Link {
   /** Sends a packet that the broker answers; fulfilled when it has. */
   private answered(packet: Packet): Promise<void> {
     const messageId = this.nextId
-    // The last number is that of the first subscription.
-    this.nextId = (this.nextId % 65_534) + 1
+    this.nextId = (this.nextId % (MAIN_SUBSCRIPTION - 1)) + 1
     return new Promise((resolve, reject) => {
       this.waiting.set(messageId, { resolve, reject })
       this.send({ ...packet, messageId } as Packet)
@@ -181,6 +184,9 @@ export class Link {
         this.settle(packet.messageId, packet.reasonCode)
         break
       case 'suback':
+        if (packet.messageId === MAIN_SUBSCRIPTION) this.subscribed(packet.granted.map(Number))
+        else this.settle(packet.messageId, Number(packet.granted[0] ?? 0))
+        break
       case 'unsuback':
         this.settle(packet.messageId, Number(packet.granted?.[0] ?? 0))
         break
@@ -191,11 +197,21 @@ export class Link {
     }
   }
 
-  /** The broker has answered; from 0x80 on a reason is a failure. */
+  /** A broker that lets in but tells nothing, or not all, would make a fleet look quiet. */
+  private subscribed(granted: readonly number[]): void {
+    if (!granted.some((reason) => reason >= FAILURE)) return
+    const socket = this.socket
+    this.send({ cmd: 'disconnect', reasonCode: 0, properties: {} } as Packet)
+    this.drop()
+    socket?.close()
+    this.enter({ is: 'refused', why: 'rules' })
+  }
+
+  /** The broker has answered. */
   private settle(messageId = 0, reason = 0): void {
     const waiting = this.waiting.get(messageId)
     this.waiting.delete(messageId)
-    if (reason < 0x80) waiting?.resolve()
+    if (reason < FAILURE) waiting?.resolve()
     else waiting?.reject(new Error(`refused by the broker (0x${reason.toString(16)})`))
   }
 
@@ -218,7 +234,7 @@ export class Link {
     this.ping = setInterval(() => this.beat(every), every / 2)
     this.send({
       cmd: 'subscribe',
-      messageId: 65_535,
+      messageId: MAIN_SUBSCRIPTION,
       subscriptions: this.options.subscriptions.map(({ topic, qos }) => ({ topic, qos, nl: false, rap: false, rh: 0 })),
     } as Packet)
     this.enter({ is: 'online', since: Date.now(), resumed })

@@ -7,6 +7,7 @@
  */
 import type { Convoy, Files, Kept, Thing } from './kept.ts'
 import { groupOf, nameOf, number, text, texts, time, type WireEvent } from '../wire/event.ts'
+import { clampTime } from './calendar.ts'
 import { ClockRanges } from './clock.ts'
 import { Journal } from './numbers.ts'
 
@@ -176,7 +177,7 @@ export class Book {
   private correct(kept: Kept): void {
     const correction = this.clocks.get(`${kept.e.unit} ${kept.e.log}`)?.of(kept.e.seq)
     if (!correction) return
-    kept.at = kept.t + correction.offsetMs
+    kept.at = clampTime(kept.t + correction.offsetMs)
     kept.tu = correction.tu
     kept.moved = true
   }
@@ -196,13 +197,31 @@ function shownIn(e: WireEvent): string[] {
   return e['what'] === 'still' && id !== undefined ? [id] : []
 }
 
-/** The fine class: that of the sighting's end, which is authoritative, else as reported. */
+/** The fine class that the object was found to be in the end, else as reported. */
 export function classOf(kept: Kept): string | undefined {
-  const end = kept.thing?.end
-  return (end && text(end.e, 'cls')) ?? text(kept.e, 'cls') ?? groupOf(kept.e)
+  return endClassOf(kept) ?? text(kept.e, 'cls') ?? groupOf(kept.e)
+}
+
+/** The fine class that the sighting's end named. */
+export function endClassOf({ thing }: Kept): string | undefined {
+  return thing?.end && text(thing.end.e, 'cls')
+}
+
+/**
+ * The class as known when it happened, as `tawny events` and `tawny report` have
+ * it: what was written down then, and is never corrected. Crossings are counted
+ * by it.
+ */
+export function classThen({ e }: Kept): string {
+  return text(e, 'cls') ?? groupOf(e) ?? '?'
+}
+
+/** The class by which an event is listed: crossings as they are counted. */
+export function listedClass(kept: Kept): string | undefined {
+  return kept.e.kind === 'crossing' ? classThen(kept) : classOf(kept)
 }
 
 /** By how much other times in a moved event (`from`, `to`, `t0`) move with it. */
 export function moved(kept: Kept, at: number | undefined): number | undefined {
-  return at === undefined ? undefined : at + (kept.at - kept.t)
+  return at === undefined ? undefined : clampTime(at + (kept.at - kept.t))
 }

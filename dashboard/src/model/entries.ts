@@ -7,7 +7,7 @@
  */
 import type { Kept } from './kept.ts'
 import { groupOf, text } from '../wire/event.ts'
-import { classOf, type Book } from './book.ts'
+import { classOf, listedClass, type Book } from './book.ts'
 
 /** What the timeline's switches choose between. */
 export const SORTS = ['crossing', 'sighting', 'group', 'trouble', 'housekeeping'] as const
@@ -24,7 +24,7 @@ export interface Entry {
 export interface Filter {
   sorts: ReadonlySet<Sort>
   unit?: string
-  /** A group ("vehicle") or a fine class ("truck"). */
+  /** A group ("vehicle"), a fine class ("truck"), or one in the end ("end:truck"). */
   cls?: string
   dir?: string
   /** From this time on, ms since 1970. */
@@ -96,6 +96,10 @@ function convoyParts({ convoy }: Kept): (Kept | undefined)[] {
   return convoy ? [convoy.start, convoy.end] : []
 }
 
+/** Before a class: what something was found to be in the end, whatever it was counted as. */
+export const IN_THE_END = 'end:'
+
 function isOfClass(kept: Kept, cls: string): boolean {
-  return groupOf(kept.e) === cls || classOf(kept) === cls
+  if (cls.startsWith(IN_THE_END)) return classOf(kept) === cls.slice(IN_THE_END.length)
+  return groupOf(kept.e) === cls || listedClass(kept) === cls
 }

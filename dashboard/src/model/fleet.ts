@@ -12,8 +12,10 @@ import type { Kept } from './kept.ts'
 import type { WireEvent } from '../wire/event.ts'
 import type { Health, Status } from '../wire/decode.ts'
 
-/** How many health messages are kept of a unit: a week at one in ten minutes, a day at one a minute. */
+/** How many health messages are kept of a unit: in memory a day at one a minute, on disk more than the week that is wanted. */
 export const HEALTH_KEPT = 1500
+/** Of each stretch of this length the last one goes to the disk. */
+export const HEALTH_STEP_MS = 600_000
 
 export interface Unit {
   readonly id: string
@@ -50,8 +52,8 @@ export class Fleet {
     this.book.journal(id, status.log).tell(status.seq, status.low)
   }
 
-  /** A `health`; `rx` when it arrived live, absent when the broker or the store had kept it. */
-  takeHealth(id: string, health: Health, rx?: number): void {
+  /** A `health`; `rx` when it arrived live, absent when the broker or the store had kept it. `false`: it says nothing new. */
+  takeHealth(id: string, health: Health, rx?: number): boolean {
     const unit = this.unit(id)
     const { heard } = unit
     if (rx !== undefined) heard.liveRx = rx
@@ -60,12 +62,21 @@ export class Fleet {
       // The shortest of late: one that was lost makes it look longer.
       heard.intervalMs = Math.min(between, heard.intervalMs === undefined ? Infinity : heard.intervalMs * 1.5)
     }
-    if (heard.healthT !== undefined && health.t <= heard.healthT) return
+    if (heard.healthT !== undefined && health.t <= heard.healthT) return false
     heard.healthT = health.t
     unit.condition = conditionOf(health)
     unit.history.push(unit.condition)
     if (unit.history.length > HEALTH_KEPT) unit.history.splice(0, unit.history.length - HEALTH_KEPT)
     if (health.log !== undefined) this.book.journal(id, health.log).tell(health.seq ?? 0, health.low ?? 0)
+    return true
+  }
+
+  /** What the store held of a unit's health: goes before what is known already. */
+  restoreHealth(id: string, list: readonly Health[]): void {
+    const unit = this.unit(id)
+    const first = unit.history[0]?.t ?? Infinity
+    const earlier = list.filter(({ t }) => t < first).map(conditionOf)
+    unit.history = [...earlier, ...unit.history].slice(-HEALTH_KEPT)
   }
 
   /** An event; what is kept of it, or nothing if it is a copy. */

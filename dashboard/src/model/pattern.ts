@@ -1,10 +1,11 @@
 /**
  * Counts of crossings: by hour and day, by direction over time, by class and
- * direction. All three are made from the same list, so they add up.
+ * direction. All three are made from the same list, so they add up. The class is
+ * the one at the crossing, as in the report and in `tawny events`.
  */
 import type { Kept } from './kept.ts'
 import { text } from '../wire/event.ts'
-import { classOf, type Book } from './book.ts'
+import { classThen, type Book } from './book.ts'
 import { addDays, dayOf, hourOf, hourOfDay, HOUR_MS, type Zone } from './calendar.ts'
 import { shares, type Share, type Watch } from './coverage.ts'
 
@@ -27,7 +28,7 @@ export function crossings(book: Book, filter: PatternFilter): Kept[] {
     const kept = book.events[i] as Kept
     if (kept.e.kind !== 'crossing') continue
     if (filter.unit !== undefined && kept.e.unit !== filter.unit) continue
-    if (filter.cls !== undefined && kept.e['grp'] !== filter.cls && classOf(kept) !== filter.cls) continue
+    if (filter.cls !== undefined && kept.e['grp'] !== filter.cls && classThen(kept) !== filter.cls) continue
     list.push(kept)
   }
   return list
@@ -118,7 +119,7 @@ export function totals(list: readonly Kept[], order: readonly string[]): Totals 
   const rows = new Map<string, number[]>()
   const sums = order.map(() => 0)
   for (const kept of list) {
-    const cls = classOf(kept) ?? '?'
+    const cls = classThen(kept)
     let row = rows.get(cls)
     if (!row) rows.set(cls, (row = order.map(() => 0)))
     const column = order.indexOf(text(kept.e, 'dir') ?? '')

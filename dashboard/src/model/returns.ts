@@ -6,10 +6,11 @@
  *
  * `tawny report` pairs by the same rule (src/report/pairs.rs), so that a page
  * and a report about the same time list the same pairs. The class is the one
- * at the crossing: what was written down then, and is never corrected.
+ * at the crossing.
  */
 import type { Kept } from './kept.ts'
 import { groupOf, text } from '../wire/event.ts'
+import { classThen } from './book.ts'
 import { HOUR_MS } from './calendar.ts'
 
 export interface Return {
@@ -66,9 +67,4 @@ export function returns(list: readonly Kept[], wanted?: string): { pairs: Return
   }
   pairs.sort((a, b) => b.back.at - a.back.at)
   return { pairs, crowded }
-}
-
-/** The class as known at the crossing. */
-function classThen({ e }: Kept): string {
-  return text(e, 'cls') ?? groupOf(e) ?? ''
 }

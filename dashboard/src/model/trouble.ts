@@ -2,6 +2,7 @@
  * What somebody should look at on a unit, worst first. One list for the card,
  * the order of the cards and the summary, so that they cannot disagree.
  */
+import { clampTime } from './calendar.ts'
 import type { Condition } from './health.ts'
 import type { Presence } from './presence.ts'
 
@@ -40,7 +41,7 @@ export function troubles(presence: Presence, condition: Condition | undefined, m
   }
   const there = presence.is === 'online'
   if (condition && there) {
-    if (condition.pausedS !== undefined) list.push({ is: 'paused', until: condition.t + condition.pausedS * 1000 })
+    if (condition.pausedS !== undefined) list.push({ is: 'paused', until: clampTime(condition.t + condition.pausedS * 1000) })
     for (const camera of condition.cameras) if (camera.up === false && !isOpening(condition)) list.push({ is: 'camera', cam: camera.name })
     if (condition.journalError) list.push({ is: 'journal', why: condition.journalError })
     if ((condition.tempC ?? 0) >= HOT_C) list.push({ is: 'hot', celsius: condition.tempC as number })

@@ -10,7 +10,7 @@ import { h } from './dom.ts'
 import * as format from './format.ts'
 import { hashOf } from './route.ts'
 import { thumb, thumbKey } from './thumb.ts'
-import { headline, objectOf } from './words.ts'
+import { headline, objectOf, otherEnd } from './words.ts'
 
 /** How long something has been silent is told anew this often. */
 const TICK_MS = 5_000
@@ -100,7 +100,8 @@ function facts({ kept }: Entry): HTMLElement {
   fact(t.camera, text(e, 'cam'))
   fact(t.wire, text(e, 'wire'))
   fact(t.direction, text(e, 'dir'))
-  if (was) fact(t.cls, cls, was.toLowerCase() === cls.toLowerCase() ? undefined : t.was(was))
+  const end = otherEnd(kept)
+  if (was) fact(t.cls, cls, end !== undefined ? t.inTheEnd(end) : was.toLowerCase() === cls.toLowerCase() ? undefined : t.was(was))
   if (conf !== undefined) fact(t.confidence, `${Math.round(conf * 100)} %`)
   const thing = kept.thing
   const dur = thing?.end && number(thing.end.e, 'dur')

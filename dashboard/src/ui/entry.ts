@@ -1,6 +1,6 @@
 /** One entry of the timeline, as a row. */
 import type { App } from '../app.ts'
-import { dayOf } from '../model/calendar.ts'
+import { dayOf, iso } from '../model/calendar.ts'
 import type { Entry } from '../model/entries.ts'
 import { S } from '../strings/index.ts'
 import { groupOf, nameOf, number } from '../wire/event.ts'
@@ -31,7 +31,7 @@ export function entryRow(app: App, entry: Entry, open: (entry: Entry) => void, p
       h('span', { class: 'marks' }, marks(entry), conf === undefined || sort === 'group' ? null : h('span', { class: 'conf' }, S.entry.sure(Math.round(conf * 100)))),
       h('span', { class: 'when' },
         plain && dayOf(kept.at, format.currentZone()) !== dayOf(Date.now(), format.currentZone()) ? h('span', { class: 'of-day' }, format.shortDay(kept.at)) : null,
-        h('time', { datetime: new Date(kept.at).toISOString(), title: format.exact(kept.at) }, format.clock(kept.at)),
+        h('time', { datetime: iso(kept.at), title: format.exact(kept.at) }, format.clock(kept.at)),
         h('span', { class: kept.tu === null && e['ts'] !== 'file' ? 'tu warn' : 'tu', title: kept.tu === null ? S.entry.timeUnknown : null }, `${format.uncertainty(kept.tu)} ${format.zoneName(kept.at)}`))))
 }
 

@@ -1,5 +1,5 @@
-/** Times, spans and figures as people read them. */
-import { dayOf, DAY_MS, type Zone } from '../model/calendar.ts'
+/** Times, spans and figures as people read them; "?" for what no calendar reaches: whoever sent it, the page goes on. */
+import { dayOf, DAY_MS, FURTHEST_MS, iso, isTime, type Zone } from '../model/calendar.ts'
 import { S } from '../strings/index.ts'
 
 let zone: Zone = 'local'
@@ -29,32 +29,37 @@ function makeFormats(): Record<'clock' | 'minute' | 'day' | 'shortDay' | 'zone',
   }
 }
 
+const told = (at: number, as: (at: number) => string): string => (isTime(at) ? as(at) : S.untold)
+
 /** 14:03:22 */
-export const clock = (at: number): string => formats.clock.format(at)
+export const clock = (at: number): string => told(at, (time) => formats.clock.format(time))
 /** 14:03 */
-export const minute = (at: number): string => formats.minute.format(at)
+export const minute = (at: number): string => told(at, (time) => formats.minute.format(time))
 /** Sunday 22 November 2026 */
-export const day = (at: number): string => formats.day.format(at)
+export const day = (at: number): string => told(at, (time) => formats.day.format(time))
 /** Sun, 22 Nov */
-export const shortDay = (at: number): string => formats.shortDay.format(at)
+export const shortDay = (at: number): string => told(at, (time) => formats.shortDay.format(time))
 
 /** 14:03, or Sun, 22 Nov 14:03 if that was not today. */
 export function moment(at: number, now: number): string {
+  if (!isTime(at)) return S.untold
   return dayOf(at, zone) === dayOf(now, zone) ? minute(at) : `${shortDay(at)} ${minute(at)}`
 }
 
 /** Sun, 22 Nov 14:03:22 GMT+1 */
 export function exact(at: number): string {
-  return `${shortDay(at)} ${new Date(at).getUTCFullYear()}, ${clock(at)} ${zoneName(at)}`
+  return told(at, (time) => `${shortDay(time)} ${new Date(time).getUTCFullYear()}, ${clock(time)} ${zoneName(time)}`)
 }
 
 /** The name of the zone at that time: CET, GMT+1, UTC. */
 export function zoneName(at: number): string {
-  return formats.zone.formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value ?? ''
+  return isTime(at) ? (formats.zone.formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value ?? '') : ''
 }
 
 /** A span in the largest unit that is not zero, with the next one where it matters: 2 h 14 min. */
 export function span(ms: number): string {
+  // Longer than all time that can be told.
+  if (!(Math.abs(ms) <= 2 * FURTHEST_MS)) return S.untold
   const s = Math.max(0, Math.round(ms / 1000))
   if (s < 60) return S.span.s(s)
   const min = Math.floor(s / 60)
@@ -100,7 +105,7 @@ export const percent = (share: number): string => `${Math.round(share * 100)} %`
 /** gate-road-2026-11-22T14-03-22Z: a name that every file system takes. */
 export function fileName(unit: string, cam: string, at: number): string {
   const words = [unit, cam].filter(Boolean).map((word) => word.replace(/[^A-Za-z0-9._-]+/g, '_').slice(0, 40))
-  return [...words, new Date(at).toISOString().slice(0, 19).replaceAll(':', '-') + 'Z'].join('-')
+  return [...words, isTime(at) ? iso(at).slice(0, 19).replaceAll(':', '-') + 'Z' : 'unknown'].join('-')
 }
 
 /** car → Car */

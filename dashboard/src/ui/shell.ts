@@ -138,6 +138,7 @@ export class Shell {
     if (link.is === 'waiting') return this.app.fleet.units.size > 0 ? S.link.banner(moment(link.since, Date.now())) : S.link.bannerFirst
     if (link.is !== 'refused') return undefined
     if (link.why === 'login') return S.link.login
+    if (link.why === 'rules') return S.link.rules
     return link.why === 'taken over' ? S.link.takenOver : S.link.refusedWhy(link.why)
   }
 

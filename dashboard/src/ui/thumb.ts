@@ -6,7 +6,7 @@ import type { App } from '../app.ts'
 import { S } from '../strings/index.ts'
 import type { Kept } from '../model/kept.ts'
 import { boxOf, groupOf, text } from '../wire/event.ts'
-import { classOf } from '../model/book.ts'
+import { classOf, listedClass } from '../model/book.ts'
 import { h, svg } from './dom.ts'
 import { classIcon, icon } from './icons.ts'
 import { objectOf } from './words.ts'
@@ -53,7 +53,7 @@ function drawing(kept: Kept): Element {
   // Several of a kind, one behind the other.
   if (kept.e.kind === 'group') return h('span', { class: `several ${group ?? ''}` }, classIcon(undefined, group), classIcon(undefined, group), classIcon(undefined, group))
   if (other) return icon(other)
-  const cls = classOf(kept)
+  const cls = listedClass(kept)
   const box = boxOf(kept.e) ?? boxOf(kept.thing?.start?.e ?? kept.e)
   const glyph = classIcon(cls, group)
   const size = 46

@@ -2,16 +2,16 @@
 import { S } from '../strings/index.ts'
 import type { Kept } from '../model/kept.ts'
 import { groupOf, number, text, time } from '../wire/event.ts'
-import { classOf, moved } from '../model/book.ts'
+import { classThen, endClassOf, listedClass, moved } from '../model/book.ts'
 import type { Entry } from '../model/entries.ts'
 import { h } from './dom.ts'
 import { capital, moment, percent, seconds } from './format.ts'
 import { arrow } from './icons.ts'
 
-/** The object of an event: "Car". */
+/** The object of an event, a crossing's as it was counted: "Car". */
 export function objectOf(kept: Kept): string {
   const group = groupOf(kept.e)
-  return capital(classOf(kept) ?? (group ? S.groups[group] : kept.e.kind))
+  return capital(listedClass(kept) ?? (group ? S.groups[group] : kept.e.kind))
 }
 
 /** The entry's headline. */
@@ -51,6 +51,8 @@ export function headlineElement(entry: Entry): HTMLElement {
 export function particulars({ kept }: Entry): string[] {
   const { e } = kept
   const words: (string | undefined)[] = [[text(e, 'cam'), text(e, 'wire')].filter(Boolean).join(' / ')]
+  const end = otherEnd(kept)
+  if (end !== undefined) words.push(S.entry.inTheEnd(end))
   const thing = kept.thing
   if (e.kind === 'sighting' || e.kind === 'crossing') {
     const dur = thing?.end && number(thing.end.e, 'dur')
@@ -59,6 +61,12 @@ export function particulars({ kept }: Entry): string[] {
   if (e.kind === 'group') words.push(text(e, 'dir'))
   if (!['sighting', 'crossing', 'zone', 'group', 'boot'].includes(e.kind)) words.push(text(e, 'why'))
   return words.filter((word): word is string => word !== undefined && word !== '')
+}
+
+/** What a crossing's object was found to be in the end, if it was counted as something else. */
+export function otherEnd(kept: Kept): string | undefined {
+  const end = kept.e.kind === 'crossing' ? endClassOf(kept) : undefined
+  return end?.toLowerCase() === classThen(kept).toLowerCase() ? undefined : end
 }
 
 /** Why a unit refused, from the word in its reply and what it says itself. */

@@ -74,6 +74,9 @@ export interface Correction {
   readonly tu: number
 }
 
+/** No clock is wrong by more than three hundred years: what claims it corrects nothing. */
+const MOST_OFFSET_MS = 1e13
+
 export function correctionsOf(e: WireEvent): Correction[] {
   const ranges = e['ranges']
   if (!Array.isArray(ranges)) return []
@@ -81,6 +84,6 @@ export function correctionsOf(e: WireEvent): Correction[] {
     if (!Array.isArray(range) || range.length !== 4) return []
     if (!range.every((value) => Number.isSafeInteger(value))) return []
     const [first, last, offsetMs, tu] = range as [number, number, number, number]
-    return [{ first, last, offsetMs, tu }]
+    return Math.abs(offsetMs) > MOST_OFFSET_MS ? [] : [{ first, last, offsetMs, tu }]
   })
 }

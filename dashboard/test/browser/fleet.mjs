@@ -53,7 +53,10 @@ export function makeFleet({ units, events: wanted, days, now, seed = 7, names })
     const about = { id, cam: 'road', grp, cls, conf: +(0.5 + next() * 0.45).toFixed(2), box }
     unit.drafts.push({ at, kind: 'sighting', phase: 'start', ...about })
     unit.drafts.push({ at: at + 1500, kind: 'crossing', ...about, wire: 'gate', dir })
-    unit.drafts.push({ at: at + 4000, kind: 'sighting', phase: 'end', ...about, dur: 4, why: 'left' })
+    // One in ten is found to be something else after it has crossed.
+    const others = CLASSES.filter(([other, group]) => group === grp && other !== cls)
+    const settled = others.length > 0 && next() < 0.1 ? pick(others)[0] : cls
+    unit.drafts.push({ at: at + 4000, kind: 'sighting', phase: 'end', ...about, cls: settled, dur: 4, why: 'left' })
   }
   const events = []
   for (const unit of fleet) {

@@ -1,11 +1,13 @@
 // Every page in a real Chromium against a real broker, with an invented fleet.
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { after, before, test } from 'node:test'
 import { violations } from './axe.mjs'
 import { makeFleet } from './fleet.mjs'
 import { publish, publishEvents, publishLines } from './publish.mjs'
-import { shots, until, World } from './world.mjs'
+import { settled, shots, until, World } from './world.mjs'
 
 const SIZES = { desktop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } }
 const PAGES = { now: '#/now', timeline: '#/timeline', pattern: '#/pattern', unit: '#/unit/ford' }
@@ -53,10 +55,22 @@ async function connect(tab) {
   await tab.waitForSelector('.pill[data-state=online]')
 }
 
+/** Goes to a page, until it shows what this browser holds. */
 async function open(tab, hash) {
   await tab.goto(world.page + hash)
-  await tab.waitForTimeout(400)
+  const page = /^#\/(\w+)/.exec(hash)[1]
+  await until(() => tab.evaluate(([name, query]) => {
+    const shown = document.querySelector(`main > .page.${name}`)
+    return location.hash.endsWith(query) && shown !== null && !/Reading what this browser kept/.test(shown.innerText)
+  }, [page, hash]), `the page ${page}`)
 }
+
+/** Until the timeline counts so many entries. */
+const counted = (tab, n) => until(async () => (await tab.locator('.timeline .count').count()) > 0 && (await entriesOf(tab)) === n, `${n} entries`)
+/** How many it counts when no more come. */
+const countOf = (tab) => settled(() => entriesOf(tab))
+/** Until a text is as it should be. */
+const reads = (locator, wanted) => until(async () => wanted.test((await locator.textContent()) ?? ''), String(wanted))
 
 const entriesOf = async (tab) => Number((await tab.locator('.timeline .count').textContent()).replace(/\D/g, ''))
 
@@ -106,18 +120,17 @@ test('dialogs pass axe', async () => {
 
 test('silence is as visible as an alarm', async () => {
   await open(page, PAGES.now)
-  const first = page.locator('.unit-card').first()
-  assert.match(await first.getAttribute('data-unit'), /ford|old-sawmill/)
-  const ford = page.locator('[data-unit=ford]')
-  assert.match(await ford.textContent(), /Vanished for 2 h.*Vanished without a word.*5 events are missing here/s)
-  assert.match(await page.locator('[data-unit=old-sawmill]').textContent(), /Camera road gives no pictures/)
-  assert.match(await page.locator('[data-unit=pass-east]').textContent(), /Asleep for/)
-  assert.match(await page.locator('.tiles').textContent(), /4watching.*1silent or gone.*1with a warning.*1asleep/s)
+  await reads(page.locator('[data-unit=ford]'), /Vanished for 2 h.*Vanished without a word.*5 events are missing here/s)
+  await reads(page.locator('[data-unit=old-sawmill]'), /Camera road gives no pictures/)
+  await reads(page.locator('[data-unit=pass-east]'), /Asleep for/)
+  await reads(page.locator('.tiles'), /4watching.*1silent or gone.*1with a warning.*1asleep/s)
+  assert.match(await page.locator('.unit-card').first().getAttribute('data-unit'), /ford|old-sawmill/)
 })
 
 test('the counts of the pattern are those of the timeline', async () => {
   await open(page, '#/pattern?days=7')
   const sum = (selector) => page.$$eval(selector, (cells) => cells.reduce((total, cell) => total + (Number(cell.textContent.replace(/\D/g, '')) || 0), 0))
+  await settled(() => page.locator('.pattern').textContent())
   const crossings = await sum('.pattern .big')
   assert.ok(crossings > 100)
   assert.equal(await sum('.heat tbody td a'), crossings)
@@ -125,13 +138,50 @@ test('the counts of the pattern are those of the timeline', async () => {
   assert.equal(await sum('.figures tbody td.sum'), crossings)
   assert.equal(await sum('.figures tfoot td:not(.sum)'), crossings)
   assert.equal(await sum('.keys b'), crossings)
+  // The class is the one at the crossing, as in the journal.
+  const begin = await page.evaluate(() => new Date(new Date().setHours(0, 0, 0, 0)).setDate(new Date().getDate() - 6))
+  const byClass = fleet.sent.filter((e) => e.kind === 'crossing' && Date.parse(e.t) >= begin).reduce((sums, { cls }) => ({ ...sums, [cls]: (sums[cls] ?? 0) + 1 }), {})
+  const shown = await page.$$eval('.figures tbody tr', (rows) => Object.fromEntries(rows.map((row) => [row.querySelector('th').textContent.toLowerCase(), Number(row.querySelector('.sum').textContent)])))
+  assert.deepEqual(shown, byClass)
   // Each figure leads to the entries that it counts.
-  const cell = page.locator('.figures tbody td a').first()
-  const n = Number(await cell.textContent())
-  await cell.click()
-  await page.waitForSelector('.timeline .count')
-  await page.waitForTimeout(300)
-  assert.equal(await entriesOf(page), n)
+  for (let row = 0; row < Object.keys(byClass).length; row++) {
+    await open(page, '#/pattern?days=7')
+    const cell = page.locator('.figures tbody tr').nth(row).locator('td a').first()
+    const n = Number(await cell.textContent())
+    await cell.click()
+    await counted(page, n)
+  }
+})
+
+/** The text of one of a page's exports. */
+async function take(name) {
+  await page.locator('.menu summary').click()
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name }).click()])
+  return readFile(await file.path(), 'utf8')
+}
+
+test('the tables of the pattern can be had as files', async () => {
+  await open(page, '#/pattern?days=7&unit=ridge-north')
+  const shown = Number((await settled(() => page.locator('.pattern .big').textContent())).replace(/\D/g, ''))
+  const sumOf = (csv, column) => {
+    const [head, ...rows] = csv.trimEnd().split('\r\n').map((line) => line.split(','))
+    return rows.reduce((sum, row) => sum + Number(row[head.indexOf(column)]), 0)
+  }
+  assert.equal(sumOf(await take('CSV, crossings by hour and day'), 'crossings'), shown)
+  assert.equal(sumOf(await take('CSV, by class and direction'), 'total'), shown)
+  const byDirection = await take('CSV, by direction over time')
+  assert.equal(sumOf(byDirection, 'uphill') + sumOf(byDirection, 'downhill'), shown)
+  assert.match(await take('CSV, convoys'), /^time_utc,/)
+  assert.match(await take('CSV, out and back'), /^class,out_utc,/)
+  for (const [size, viewport] of Object.entries(SIZES)) {
+    await page.setViewportSize(viewport)
+    await page.locator('.menu summary').click()
+    await page.screenshot({ path: `${shots}/pattern-export-${size}.png` })
+    // An open menu lies over what is below it.
+    assert.deepEqual(await violations(page, '.filters'), [], size)
+    await page.locator('.menu summary').click()
+  }
+  await page.setViewportSize(SIZES.desktop)
 })
 
 test('filters, and the export of what is on screen', async () => {
@@ -139,32 +189,28 @@ test('filters, and the export of what is on screen', async () => {
   await page.getByRole('button', { name: 'Sightings' }).click()
   await page.getByLabel('Unit', { exact: true }).selectOption('ridge-north')
   await page.getByLabel('What', { exact: true }).selectOption('vehicle')
-  await page.waitForTimeout(400)
   const expected = fleet.sent.filter((e) => e.unit === 'ridge-north' && e.kind === 'crossing' && e.grp === 'vehicle')
-  assert.equal(await entriesOf(page), expected.length)
-  const take = async (name) => {
-    await page.locator('.menu summary').click()
-    const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name }).click()])
-    return readFile(await file.path(), 'utf8')
-  }
+  await counted(page, expected.length)
   const csv = (await take(/CSV/)).trimEnd().split('\r\n')
   assert.equal(csv.length, expected.length + 1)
   assert.match(csv[0], /^time_utc,uncertainty_ms,/)
   const lines = (await take(/JSON/)).trimEnd().split('\n').map((line) => JSON.parse(line))
   for (const e of expected) assert.deepEqual(lines.find((line) => line.seq === e.seq), e)
+  // When it watched belongs to what it saw.
+  assert.deepEqual(new Set(lines.map(({ unit }) => unit)), new Set(['ridge-north']))
+  assert.equal(lines.filter(({ kind }) => kind === 'watch').length, fleet.sent.filter((e) => e.unit === 'ridge-north' && e.kind === 'watch').length)
 })
 
 test('a copy changes nothing, a late event goes where it happened', async () => {
   await open(page, '#/timeline?show=all')
-  const before = await entriesOf(page)
+  await counted(page, distinct(fleet.sent))
   await publishEvents(world.mqttPort, fleet.sent.slice(-20))
-  const late = fleet.events.filter((e) => e.unit === 'ford' && e.seq >= 21 && e.seq <= 25)
-  await publishEvents(world.mqttPort, late.slice(0, 2))
-  await until(async () => (await page.evaluate(() => document.querySelector('.timeline .count').textContent)) !== null, 'count')
+  const late = fleet.events.filter((e) => e.unit === 'ford' && e.seq >= 21 && e.seq <= 25).slice(0, 2)
+  await publishEvents(world.mqttPort, late)
   await open(page, '#/unit/ford')
-  await until(async () => /3 events are missing/.test(await page.locator('.part.numbers').textContent()), 'three gaps left')
+  await reads(page.locator('.part.numbers'), /3 events are missing/)
   await open(page, '#/timeline?show=all')
-  assert.ok((await entriesOf(page)) <= before + 2)
+  await counted(page, distinct([...fleet.sent, ...late]))
 })
 
 test('by keyboard alone: to the list, along it, into an event and back', async () => {
@@ -172,26 +218,26 @@ test('by keyboard alone: to the list, along it, into an event and back', async (
   await page.locator('.list').focus()
   const focused = () => page.evaluate(() => document.activeElement.closest('[data-key]')?.dataset.key)
   await page.keyboard.press('ArrowDown')
-  const first = await focused()
+  const first = await until(focused, 'the first entry')
   await page.keyboard.press('ArrowDown')
-  assert.notEqual(await focused(), first)
+  await until(async () => ![undefined, first].includes(await focused()), 'the second')
   await page.keyboard.press('ArrowUp')
-  assert.equal(await focused(), first)
+  await until(async () => (await focused()) === first, 'the first again')
   await page.keyboard.press('End')
-  await page.waitForTimeout(200)
-  assert.equal(await page.evaluate(() => { const list = document.querySelector('.list'); return list.scrollTop + list.clientHeight > list.scrollHeight - 100 }), true)
+  await until(() => page.evaluate(() => { const list = document.querySelector('.list'); return list.scrollTop + list.clientHeight > list.scrollHeight - 100 }), 'the end of the list')
   await page.keyboard.press('Home')
-  assert.equal(await focused(), first)
+  await until(async () => (await focused()) === first, 'the first entry again')
   await page.keyboard.press('Enter')
-  assert.equal(await page.locator('dialog[open]').count(), 1)
-  const title = await page.locator('.detail h2').textContent()
+  await page.locator('dialog[open]').waitFor()
+  const number = page.locator('.detail .facts div', { hasText: 'Number' }).locator('dd')
+  const shown = await number.textContent()
   await page.keyboard.press('ArrowRight')
-  await page.keyboard.press('ArrowRight')
-  await page.waitForTimeout(100)
-  assert.ok(title)
+  await until(async () => (await number.textContent()) !== shown, 'an earlier event')
+  await page.keyboard.press('ArrowLeft')
+  await until(async () => (await number.textContent()) === shown, 'the first one again')
   await page.keyboard.press('Escape')
-  assert.equal(await page.locator('dialog[open]').count(), 0)
-  assert.ok(await focused())
+  await until(async () => (await page.locator('dialog[open]').count()) === 0, 'the dialog to close')
+  await until(focused, 'the focus back in the list')
 })
 
 test('hostile payloads are text, and unreadable ones are left out', async () => {
@@ -203,6 +249,13 @@ test('hostile payloads are text, and unreadable ones are left out', async () => 
   }
   await publish(world.mqttPort, 'tawny/quarry-gate/still/abc', '<svg onload=alert(1)>')
   await publish(world.mqttPort, 'tawny/<b>x/status', '{}')
+  // Times that no calendar reaches: a clock wrong by ages, a pause that outlasts the universe.
+  const far = Number.MAX_SAFE_INTEGER
+  await publish(world.mqttPort, 'tawny/quarry-gate/event/clock', JSON.stringify({ ...last, kind: 'clock', id: undefined, seq: 90_002, t: new Date().toISOString(), ranges: [[1, far, far, far], [1, far, -far, far]], why: evil }))
+  await publish(world.mqttPort, 'tawny/quarry-gate/health', JSON.stringify({ ...fleet.units[1].health, t: new Date().toISOString(), paused_s: 1e300, up_s: 1e300, clock: { ts: evil, tu: 1e300 } }))
+  await open(page, '#/now')
+  await until(async () => /Paused until \?/.test(await page.locator('[data-unit=quarry-gate]').textContent()), 'the pause')
+  assert.equal(await page.locator('.unit-card').count(), fleet.units.length)
   await open(page, '#/timeline')
   await until(async () => (await page.locator('.entry').first().textContent()).includes('<img src=x'), 'the text of the tags')
   for (const hash of Object.values(PAGES)) await open(page, hash)
@@ -221,14 +274,42 @@ test('the policy forbids what the page does not need', async () => {
   assert.deepEqual(refused, ['html', 'fetch'])
 })
 
+test('of health no more is kept than is drawn, and it is read for the unit that is looked at', async () => {
+  // As a unit that speaks all the time, or lies about when it does, may have left it.
+  await page.evaluate((raw) => new Promise((resolve, reject) => {
+    const request = indexedDB.open('tawny')
+    request.onsuccess = () => {
+      const transaction = request.result.transaction('health', 'readwrite')
+      const at = Date.now() - 600_000
+      for (let i = 0; i < 4000; i++) transaction.objectStore('health').put({ unit: 'ridge-north', t: at - i * 90_000, raw: { ...raw, t: new Date(at - i * 90_000).toISOString() } })
+      transaction.oncomplete = () => resolve(request.result.close())
+      transaction.onerror = () => reject(transaction.error)
+    }
+  }), fleet.units[0].health)
+  const kept = () => page.evaluate(() => new Promise((resolve) => {
+    const request = indexedDB.open('tawny')
+    request.onsuccess = () => {
+      const counted = request.result.transaction('health').objectStore('health').count(IDBKeyRange.bound(['ridge-north'], ['ridge-north', []]))
+      counted.onsuccess = () => resolve(counted.result) || request.result.close()
+    }
+  }))
+  assert.ok((await kept()) >= 4000)
+  await page.goto('about:blank')
+  await open(page, '#/unit/ridge-north')
+  const begin = page.locator('.part.health .line-chart p span').first()
+  await until(async () => (await begin.count()) > 0 && /^\w{3} \d+ \w{3} /.test((await begin.textContent()).replace(',', '')), 'figures from more than a day ago')
+  await until(async () => (await kept()) <= 1500, 'the rest to go')
+  assert.ok((await kept()) > 1000)
+})
+
 test('a reload, even without a broker, loses nothing', async () => {
   await open(page, '#/timeline?show=all')
-  const before = await entriesOf(page)
+  const before = await countOf(page)
   await world.stopBroker()
   await page.waitForSelector('.pill[data-state=waiting]')
-  assert.match(await page.locator('.banner').textContent(), /No connection to the broker since/)
+  await reads(page.locator('.banner'), /No connection to the broker since/)
   await page.reload()
-  await until(async () => (await entriesOf(page)) === before, 'what was kept')
+  await counted(page, before)
   await page.screenshot({ path: `${shots}/no-connection.png` })
   await world.startBroker()
   await page.waitForSelector('.pill[data-state=online]', { timeout: 45_000 })
@@ -236,13 +317,33 @@ test('a reload, even without a broker, loses nothing', async () => {
 
 test('messages that came while the page was closed are kept by the broker', async () => {
   await open(page, '#/timeline?show=crossing')
-  const before = await entriesOf(page)
+  const before = await countOf(page)
   await page.goto('about:blank')
-  await page.waitForTimeout(300)
   const e = fleet.events.filter((event) => event.unit === 'river-camp' && event.kind === 'crossing').at(-1)
   await publishEvents(world.mqttPort, [{ ...e, seq: 50_000, id: 'while-away', t: new Date().toISOString() }])
   await page.goto(`${world.page}#/timeline?show=crossing`)
-  await until(async () => (await entriesOf(page)) === before + 1, 'the event from meanwhile')
+  await counted(page, before + 1)
+})
+
+test('a broker that lets in but tells nothing is not taken for a quiet fleet', async () => {
+  const strict = await World.start()
+  try {
+    await strict.stopBroker()
+    const rules = path.join(strict.folder, 'rules.json')
+    const defaultACLAccess = { publishClientSend: false, publishClientReceive: false, subscribe: false, unsubscribe: true }
+    await writeFile(rules, JSON.stringify({ defaultACLAccess, clients: [], groups: [{ groupname: 'nobody', roles: [] }], roles: [], anonymousGroup: 'nobody' }), { mode: 0o600 })
+    const [plugin] = (await readdir('/usr/lib')).map((folder) => `/usr/lib/${folder}/mosquitto_dynamic_security.so`).filter(existsSync)
+    await strict.startBroker(`allow_anonymous true\nplugin ${plugin}\nplugin_opt_config_file ${rules}`)
+    const tab = await world.tab()
+    await tab.goto(strict.url)
+    await tab.waitForSelector('.pill[data-state=refused]')
+    await reads(tab.locator('.banner'), /does not let this login read/)
+    await tab.screenshot({ path: `${shots}/refused.png` })
+    assert.deepEqual(await violations(tab), [])
+    await tab.context().close()
+  } finally {
+    await strict.end()
+  }
 })
 
 test('the login is kept for the tab alone, and for its broker alone', async () => {
@@ -279,6 +380,30 @@ test('forgetting leaves nothing behind', async () => {
     return { local, session, units: document.querySelectorAll('.unit-card').length }
   })
   assert.deepEqual(left, { local: 0, session: 0, units: 0 })
+})
+
+test('forgetting forgets the rest where the browser keeps no database', async () => {
+  const tab = await world.tab()
+  // As in some private windows.
+  await tab.addInitScript(() => {
+    const refuse = () => { throw new DOMException('refused', 'SecurityError') }
+    Object.defineProperty(window, 'indexedDB', { value: { open: refuse, deleteDatabase: refuse } })
+  })
+  await tab.goto(world.page)
+  await tab.getByLabel('Address').fill(`ws://127.0.0.1:${world.wsPort}`)
+  await tab.getByLabel('User name').fill('producer')
+  await tab.getByLabel('Password').fill('hush-hush')
+  await tab.locator('.connect [type=submit]').click()
+  await tab.waitForSelector('.pill[data-state=online]')
+  await tab.getByRole('button', { name: 'Settings' }).click()
+  await tab.getByText('This browser lets the page store nothing').waitFor()
+  await tab.getByRole('button', { name: 'Forget everything' }).click()
+  await tab.getByRole('button', { name: 'Forget', exact: true }).click()
+  await tab.waitForSelector('.connect[open]')
+  assert.deepEqual(await tab.evaluate(() => [localStorage.length, sessionStorage.length]), [0, 0])
+  assert.equal(await tab.getByLabel('Password').inputValue(), '')
+  assert.deepEqual(tab.complaints, [])
+  await tab.context().close()
 })
 
 test('the page complained of nothing', () => {

@@ -51,6 +51,22 @@ try {
     }), events.slice(i, i + 5000))
   }
 
+  // A week of health, too, as the page keeps it.
+  for (const unit of units) {
+    await page.evaluate(([id, raw, last]) => new Promise((resolve, reject) => {
+      const request = indexedDB.open('tawny')
+      request.onsuccess = () => {
+        const transaction = request.result.transaction('health', 'readwrite')
+        for (let i = 1; i <= 1008; i++) {
+          const t = Math.floor(last / 600_000 - i) * 600_000
+          transaction.objectStore('health').put({ unit: id, t, raw: { ...raw, t: new Date(t + 590_000).toISOString() } })
+        }
+        transaction.oncomplete = () => { request.result.close(); resolve() }
+        transaction.onerror = () => reject(transaction.error)
+      }
+    }), [unit.id, unit.health, now])
+  }
+
   const paints = []
   const ready = []
   const works = []

@@ -158,6 +158,18 @@ export async function until(holds, what, seconds = 30) {
   }
 }
 
+/** Until the same is told a few times in a row: what is drawn on the way there does not count. */
+export async function settled(tells, times = 4) {
+  let last
+  let same = 0
+  return until(async () => {
+    const now = JSON.stringify(await tells())
+    same = now === last ? same + 1 : 0
+    last = now
+    return same >= times && { told: JSON.parse(now) }
+  }, 'that nothing changes any more').then(({ told }) => told)
+}
+
 function canConnect(port) {
   return new Promise((resolve) => {
     const socket = net.connect(port, '127.0.0.1', () => resolve(true) || socket.destroy())

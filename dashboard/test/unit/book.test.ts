@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Book, classOf } from '../../src/model/book.ts'
+import { Book, classOf, classThen, listedClass } from '../../src/model/book.ts'
 import { entries, SORTS } from '../../src/model/entries.ts'
 import { toCsv, toJsonLines } from '../../src/share/csv.ts'
 import { crossing, event, T0 } from './make.ts'
@@ -73,10 +73,12 @@ test('one object is one entry: its crossings tell it, and its end says what it w
   assert.equal(list.length, 1)
   assert.equal(list[0]?.kept.e.kind, 'crossing')
   assert.equal(list[0]?.of.length, 3)
-  assert.equal(classOf(list[0].kept), 'truck')
-  assert.equal(entries(book, { ...all, cls: 'truck' }).length, 1)
-  assert.equal(entries(book, { ...all, cls: 'car' }).length, 0)
-  assert.equal(entries(book, { ...all, cls: 'vehicle' }).length, 1)
+  // It is listed as it was counted; what it was in the end is asked for by that.
+  assert.deepEqual([classThen(list[0].kept), listedClass(list[0].kept), classOf(list[0].kept)], ['car', 'car', 'truck'])
+  const found = ['car', 'truck', 'end:truck', 'end:car', 'vehicle'].map((cls) => entries(book, { ...all, cls }).length)
+  assert.deepEqual(found, [1, 0, 1, 0, 1])
+  const [head, line] = toCsv(list).split('\r\n').map((row) => row.split(','))
+  assert.deepEqual(['class', 'class_at_end'].map((column) => line?.[head?.indexOf(column) ?? -1]), ['car', 'truck'])
 })
 
 test('ids of one unit are not those of another', () => {
@@ -138,11 +140,38 @@ test('CSV: one line for each entry, nothing a spreadsheet would run', () => {
   assert.match(lines[1] ?? '', /"a,""b""","'=HYPERLINK\(""x""\)"/)
 })
 
+const linesOf = (book: Book, filter: object = {}): Record<string, unknown>[] =>
+  toJsonLines(entries(book, { ...all, ...filter }), book, filter).trimEnd().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>)
+
 test('JSON Lines: every event of the entries once, as it came', () => {
   const book = new Book()
   const list = [event(1, 'sighting', 0, { id: 'x', phase: 'start', grp: 'vehicle' }), crossing(2, 1, { id: 'x' }), crossing(3, 2, { id: 'x', dir: 'out' })]
   for (const e of list) book.add(e, 0)
-  const lines = toJsonLines(entries(book, all)).trimEnd().split('\n').map((line) => JSON.parse(line) as unknown)
+  const lines = linesOf(book)
   assert.equal(lines.length, 3)
   for (const e of list) assert.ok(lines.some((line) => JSON.stringify(line) === JSON.stringify(e)))
+})
+
+test('JSON Lines: a corrected time stands beside the reported one, as `tawny events` prints it', () => {
+  const book = new Book()
+  const [early, clock] = [crossing(1, 0, { ts: 'none', tu: undefined }), event(2, 'clock', 60, { ranges: [[1, 1, 5_000, 40]], why: 'ntp' })]
+  for (const e of [early, clock]) book.add(e, 0)
+  const lines = toJsonLines(entries(book, { sorts: new Set(['crossing']) }), book, {}).split('\n')
+  assert.equal(lines[0], `${JSON.stringify(early).slice(0, -1)},"t_corrected":"2026-05-01T12:00:05.000Z","tu_corrected":40,"state":"delivered"}`)
+  // What corrected it goes with it, whatever is shown.
+  assert.equal(lines[1], JSON.stringify(clock))
+})
+
+test('JSON Lines: what tells when it was watched goes with it, of the units and the time shown', () => {
+  const iso = (seconds: number): string => new Date(T0 + seconds * 1000).toISOString()
+  const watch = (seq: number, from: number, to: number): ReturnType<typeof event> => event(seq, 'watch', to, { cam: 'c', from: iso(from), to: iso(to), frames: 9, blind_s: 0 })
+  const book = new Book()
+  for (const e of [crossing(1, 100), watch(2, 0, 3600), watch(3, 3600, 7200), crossing(4, 4000), watch(5, 7200, 10_800)]) book.add(e, 0)
+  book.add({ ...watch(1, 0, 3600), unit: 'v' }, 0)
+  const seqsOf = (filter: object): string => linesOf(book, { sorts: new Set(['crossing']), ...filter }).map(({ unit, seq }) => `${String(unit)}${String(seq)}`).sort().join(' ')
+  assert.equal(seqsOf({}), 'u1 u2 u3 u4 u5 v1')
+  assert.equal(seqsOf({ unit: 'u' }), 'u1 u2 u3 u4 u5')
+  // Half an hour in the middle of an hour that a later event tells of.
+  assert.equal(seqsOf({ unit: 'u', from: T0 + 3_700_000, to: T0 + 5_000_000 }), 'u3 u4')
+  assert.equal(seqsOf({ unit: 'v', dir: 'in' }), 'v1')
 })

@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict'
-import { webcrypto } from 'node:crypto'
 import { test } from 'node:test'
 import { Commands } from '../../src/command/command.ts'
 import { BadKey, holdKey, nextCounter, secretIn, signedPayload, signedText } from '../../src/command/key.ts'
-
-// Node.js 18 has it, but not under this name.
-if (!('crypto' in globalThis)) Object.defineProperty(globalThis, 'crypto', { value: webcrypto })
 
 const SECRET = '9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60'
 const PUBLIC = 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a'

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Fleet } from '../../src/model/fleet.ts'
+import { stepOf } from '../../src/keep/store.ts'
+import { Fleet, HEALTH_KEPT, HEALTH_STEP_MS } from '../../src/model/fleet.ts'
 import { presence } from '../../src/model/presence.ts'
 import { severity, troubles } from '../../src/model/trouble.ts'
 import { backoffMs } from '../../src/link/backoff.ts'
@@ -54,6 +55,20 @@ test('an old health message changes nothing', () => {
   fleet.takeHealth('u', health(T0 + MIN, { temp_c: 50 }), T0)
   fleet.takeHealth('u', health(T0, { temp_c: 20 }), T0)
   assert.equal(fleet.unit('u').condition?.tempC, 50)
+})
+
+test('how a unit was goes before what is known of it, and is no more than is kept', () => {
+  const fleet = new Fleet()
+  fleet.takeHealth('u', health(T0 + 10 * MIN), T0)
+  assert.equal(fleet.takeHealth('u', health(T0 + 10 * MIN), T0), false)
+  fleet.takeHealth('u', health(T0 + 20 * MIN), T0)
+  // The store has the last one, too.
+  fleet.restoreHealth('u', [-20, -10, 0, 10, 20].map((min) => health(T0 + min * MIN)))
+  assert.deepEqual(fleet.unit('u').history.map(({ t }) => (t - T0) / MIN), [-20, -10, 0, 10, 20])
+  assert.equal(fleet.unit('u').condition?.t, T0 + 20 * MIN)
+  fleet.restoreHealth('u', Array.from({ length: 5000 }, (_, i) => health(T0 - (9000 - i) * MIN)))
+  assert.equal(fleet.unit('u').history.length, HEALTH_KEPT)
+  assert.deepEqual([0, HEALTH_STEP_MS - 1, HEALTH_STEP_MS].map((ms) => stepOf(T0 + ms) - T0), [0, 0, HEALTH_STEP_MS])
 })
 
 test('health keys of a wrong type are not known', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Journal, Numbers, count } from '../../src/model/numbers.ts'
+import { Journal, Numbers, count, type Range } from '../../src/model/numbers.ts'
 import * as asking from '../../src/model/asking.ts'
 
 test('numbers in any order say the same as a set', () => {
@@ -63,10 +63,10 @@ test('`low` never goes back', () => {
 
 test('requests go out one at a time, each when the one before has come', () => {
   const there = new Set<number>()
-  const missing = ({ from, to }: { from: number; to: number }): number => {
-    let n = 0
-    for (let i = from; i <= to; i++) if (!there.has(i)) n += 1
-    return n
+  const missing: asking.Missing = ({ from, to }) => {
+    const list: Range[] = []
+    for (let i = from; i <= to; i++) if (!there.has(i)) list.push({ from: i, to: i })
+    return list
   }
   const request = asking.begin('a', [{ from: 1, to: 2 }, { from: 5, to: 5 }, { from: 8, to: 9 }])
   assert.deepEqual(asking.next(request, 0, missing), { from: 1, to: 2 })
@@ -80,15 +80,67 @@ test('requests go out one at a time, each when the one before has come', () => {
   assert.ok(asking.isDone(request))
 })
 
-test('a unit that is busy is asked again after a pause', () => {
+/** Nothing has come. */
+const all: asking.Missing = (range) => [range]
+
+test('a unit that is busy is asked again after a pause, but not for ever', () => {
   const request = asking.begin('a', [{ from: 1, to: 2 }])
-  asking.next(request, 0, () => 2)
-  asking.busy(request, 100)
+  asking.next(request, 0, all)
+  asking.refused(request, 'busy', 100)
   assert.ok(!asking.isDone(request))
-  assert.deepEqual(asking.next(request, 100 + asking.BUSY_MS, () => 2), { from: 1, to: 2 })
+  assert.equal(asking.next(request, 101, all), undefined)
+  assert.deepEqual(asking.next(request, 100 + asking.BUSY_MS, all), { from: 1, to: 2 })
+  let asked = 2
+  for (let now = 1e5; !asking.isDone(request); now += 1e5, asked++) {
+    asking.refused(request, 'busy', now)
+    asking.next(request, now + asking.BUSY_MS, all)
+    assert.ok(asked < 100)
+  }
+  assert.equal(asked, asking.MOST_IN_VAIN + 1)
+})
+
+test('a unit that refuses for another reason is not asked again', () => {
+  for (const word of ['journal', 'format', 'signature', undefined, 5]) {
+    const request = asking.begin('a', [{ from: 1, to: 2 }, { from: 5, to: 9 }])
+    asking.next(request, 0, all)
+    asking.refused(request, word, 100)
+    assert.ok(asking.isDone(request))
+    assert.equal(asking.next(request, 1e9, all), undefined)
+  }
+})
+
+test('requests that bring something go on, those that do not come to an end', () => {
+  const numbers = new Numbers()
+  const request = asking.begin('a', [{ from: 1, to: 1_000_000 }])
+  const missing: asking.Missing = ({ from, to }) => numbers.missing(from, to)
+  let asked = 0
+  for (let now = 0; asking.next(request, now, missing); now += asking.PATIENCE_MS) {
+    asked += 1
+    // One of each request, up to the thirtieth.
+    if (asked <= 30) numbers.add(request.current?.from ?? 0)
+  }
+  assert.equal(asked, 30 + asking.MOST_IN_VAIN)
+  assert.ok(asking.isDone(request))
 })
 
 test('no request asks for more than a unit answers', () => {
-  const parts = asking.requests([{ from: 1, to: 25_000 }])
-  assert.deepEqual(parts.map(({ from, to }) => to - from + 1), [10_000, 10_000, 5_000])
+  const request = asking.begin('a', [{ from: 1, to: 25_000 }])
+  const parts = [0, 1, 2].map((i) => asking.next(request, i * asking.PATIENCE_MS, all))
+  assert.deepEqual(parts.map((part) => part && part.to - part.from + 1), [10_000, 10_000, 5_000])
+})
+
+test('a unit that claims more events than there can be costs no more than another', () => {
+  const far = Number.MAX_SAFE_INTEGER
+  const journal = new Journal()
+  journal.arrived.add(7)
+  journal.tell(far, far)
+  const { gaps } = journal.gaps()
+  const request = asking.begin('a', gaps)
+  const missing: asking.Missing = ({ from, to }) => journal.arrived.missing(from, to).flatMap((range) => journal.lost.missing(range.from, range.to))
+  assert.deepEqual(asking.next(request, 0, missing), { from: 8, to: 10_007 })
+  assert.deepEqual(asking.next(request, asking.PATIENCE_MS, missing), { from: 10_008, to: 20_007 })
+  // It takes it all back.
+  journal.lost.addRange(1, far)
+  assert.equal(asking.next(request, 1e9, missing), undefined)
+  assert.ok(asking.isDone(request))
 })

@@ -3,8 +3,10 @@ import { test } from 'node:test'
 import { Book } from '../../src/model/book.ts'
 import { addDays, dayOf, hourOf, HOUR_MS } from '../../src/model/calendar.ts'
 import { shares, watches } from '../../src/model/coverage.ts'
+import { entries } from '../../src/model/entries.ts'
 import { crossings, directions, heat, totals } from '../../src/model/pattern.ts'
 import { returns } from '../../src/model/returns.ts'
+import { directionsCsv, heatCsv, returnsCsv, totalsCsv } from '../../src/share/pattern-csv.ts'
 import { crossing, event, T0 } from './make.ts'
 
 const DAY = dayOf(T0, 'utc')
@@ -31,6 +33,22 @@ test('heat map, series and table add up to the same number', () => {
     assert.equal(table.total, 137)
     assert.equal(table.rows.reduce((sum, { total }) => sum + total, 0), 137)
     assert.deepEqual(table.counts, series.directions.map(({ total }) => total))
+  }
+})
+
+test('classes are counted as they were at the crossing, and each figure leads to what it counts', () => {
+  const list = Array.from({ length: 40 }, (_, i) => [
+    crossing(2 * i + 1, i * 60, { id: `o-${i}`, cls: ['car', 'truck', undefined][i % 3], dir: i % 2 ? 'in' : 'out' }),
+    event(2 * i + 2, 'sighting', i * 60 + 5, { id: `o-${i}`, phase: 'end', grp: 'vehicle', cls: i % 5 === 0 ? 'bus' : 'car' }),
+  ]).flat()
+  const book = bookOf(list)
+  const table = totals(crossings(book, week), ['in', 'out'])
+  assert.deepEqual(table.rows.map(({ cls, total }) => [cls, total]), [['car', 14], ['truck', 13], ['vehicle', 13]])
+  for (const { cls, counts } of table.rows) {
+    // All trucks are vehicles: a group leads to all of it.
+    if (cls === 'vehicle') continue
+    assert.equal(crossings(book, { ...week, cls }).length, counts[0] as number + (counts[1] as number))
+    counts.forEach((n, i) => assert.equal(entries(book, { ...week, sorts: new Set(['crossing']), cls, dir: table.directions[i] }).length, n, cls))
   }
 })
 
@@ -118,4 +136,32 @@ test('nothing is paired twice, and a crowd says nothing', () => {
   const used = pairs.flatMap(({ out, back }) => [out, back])
   assert.equal(new Set(used).size, used.length)
   assert.ok(pairs.every(({ among }) => among <= 4))
+})
+
+test('the tables as CSV hold the counts that are shown', () => {
+  const list = Array.from({ length: 90 }, (_, i) => crossing(i + 1, -((i * 7919) % (6 * 86_400)), { dir: i % 3 === 0 ? 'in' : '=out', cls: i % 4 ? 'car' : 'truck' }))
+  const iso = (at: number): string => new Date(at).toISOString()
+  list.push(event(200, 'watch', 0, { cam: 'c', from: iso(DAY), to: iso(DAY + HOUR_MS), frames: 1, blind_s: 900 }))
+  const book = bookOf(list)
+  const found = crossings(book, week)
+  for (const zone of ['utc', 'local'] as const) {
+    const series = directions(found, week, zone)
+    const table = totals(found, series.directions.map(({ dir }) => dir))
+    const rows = (csv: string): string[][] => csv.trimEnd().split('\r\n').map((line) => line.split(','))
+    const sum = (cells: (string | undefined)[]): number => cells.reduce((total, cell) => total + Number(cell), 0)
+    const hours = rows(heatCsv(heat(found, watches(book), week, zone), T0, zone))
+    assert.deepEqual(hours[0], ['day', 'hour', 'begin_utc', 'crossings', 'told', 'watched'])
+    assert.equal(sum(hours.slice(1).map((row) => row[3])), 90)
+    // Nothing of what has not been yet; the earliest first, in the zone of the page.
+    assert.deepEqual(hours.at(-1)?.slice(0, 3), ['2026-05-01', zone === 'utc' ? '12' : '14', '2026-05-01T12:00:00.000Z'])
+    assert.deepEqual(hours.find((row) => row[2] === iso(DAY))?.slice(4), ['1', '0.75'])
+    const days = rows(directionsCsv(series, zone))
+    assert.deepEqual(days[0], ['day', 'hour', 'begin_utc', "'=out", 'in'])
+    assert.deepEqual([3, 4].map((column) => sum(days.slice(1).map((row) => row[column]))), table.counts)
+    assert.equal(days.at(-1)?.[0], zone === 'utc' ? '2026-05-01' : '2026-05-02')
+    const classes = rows(totalsCsv(table))
+    assert.deepEqual(classes, [['class', "'=out", 'in', 'total'], ...table.rows.map(({ cls, counts, total }) => [cls, ...counts, total].map(String))])
+  }
+  const pair = bookOf([crossing(1, 0, { dir: 'out' }), crossing(2, 7200, { dir: 'in' })])
+  assert.equal(returnsCsv(returns(pair.events).pairs).split('\r\n')[1], 'car,2026-05-01T12:00:00.000Z,out,2026-05-01T14:00:00.000Z,in,0,u,c,w')
 })

@@ -1,11 +1,13 @@
 /** When and which way: counts that add up, convoys, and what may have come back. */
 import type { App } from '../../app.ts'
-import { addDays, dayOf } from '../../model/calendar.ts'
+import { addDays, dayOf, type Zone } from '../../model/calendar.ts'
 import { watches } from '../../model/coverage.ts'
 import { entries, entryOf, type Entry } from '../../model/entries.ts'
-import { crossings, directions, heat, totals, type PatternFilter, type Totals } from '../../model/pattern.ts'
+import { crossings, directions, heat, totals, type Heat, type PatternFilter, type Series, type Totals } from '../../model/pattern.ts'
 import { returns, type Return } from '../../model/returns.ts'
 import { moved } from '../../model/book.ts'
+import { toCsv } from '../../share/csv.ts'
+import { directionsCsv, heatCsv, returnsCsv, totalsCsv } from '../../share/pattern-csv.ts'
 import { S } from '../../strings/index.ts'
 import type { Kept } from '../../model/kept.ts'
 import { groupOf, number, text, time } from '../../wire/event.ts'
@@ -13,6 +15,7 @@ import { card, h, setText } from '../dom.ts'
 import { directionBars } from '../chart/bars.ts'
 import { heatLegend, heatTable } from '../chart/heat.ts'
 import { openDetail } from '../detail.ts'
+import { exportMenu } from '../export.ts'
 import * as format from '../format.ts'
 import { classIcon } from '../icons.ts'
 import { hashOf, type Route } from '../route.ts'
@@ -23,6 +26,17 @@ const DAYS = [1, 7, 14, 30]
 /** Lists on this page show at most so many; the timeline has them all. */
 const MOST = 40
 
+/** All that the page shows. */
+interface Shown {
+  now: number
+  zone: Zone
+  map: Heat
+  series: Series
+  table: Totals
+  convoys: Entry[]
+  found: ReturnType<typeof returns>
+}
+
 export class PatternPage implements Page {
   readonly element: HTMLElement
   private readonly body = h('div', { class: 'pattern-body' })
@@ -30,6 +44,7 @@ export class PatternPage implements Page {
   private readonly sum = h('strong', { class: 'big', role: 'status' })
   private query = new URLSearchParams()
   private shown = ''
+  private drawn?: Shown
 
   constructor(private readonly app: App) {
     const select = (key: 'days' | 'unit' | 'cls', label: string): HTMLSelectElement => {
@@ -37,9 +52,18 @@ export class PatternPage implements Page {
       return element
     }
     this.selects = { days: select('days', S.pattern.period), unit: select('unit', S.timeline.unit), cls: select('cls', S.timeline.cls) }
+    // What was drawn last: while the menu is open new events may have come.
+    const of = (make: (shown: Shown) => string) => () => (this.drawn ? make(this.drawn) : '')
+    const menu = exportMenu([
+      { label: S.exports.heat, name: 'hours', type: 'csv', content: of(({ map, now, zone }) => heatCsv(map, now, zone)) },
+      { label: S.exports.directions, name: 'directions', type: 'csv', content: of(({ series, zone }) => directionsCsv(series, zone)) },
+      { label: S.exports.totals, name: 'classes', type: 'csv', content: of(({ table }) => totalsCsv(table)) },
+      { label: S.exports.convoys, name: 'convoys', type: 'csv', content: of(({ convoys }) => toCsv(convoys)) },
+      { label: S.exports.returns, name: 'out-and-back', type: 'csv', content: of(({ found }) => returnsCsv(found.pairs)) },
+    ])
     this.element = h('div', { class: 'page pattern' },
       h('h1', { class: 'for-readers' }, S.pattern.title),
-      h('div', { class: 'filters' }, h('div', { class: 'selects' }, Object.values(this.selects)), h('div', { class: 'summary' }, this.sum)),
+      h('div', { class: 'filters' }, h('div', { class: 'selects' }, Object.values(this.selects)), h('div', { class: 'summary' }, this.sum, menu)),
       this.body)
   }
 
@@ -67,14 +91,17 @@ export class PatternPage implements Page {
     const map = heat(list, watches(book, filter.unit), filter, zone)
     const series = directions(list, filter, zone)
     const table = totals(list, series.directions.map(({ dir }) => dir))
+    const convoys = entries(book, { sorts: new Set(['group']), ...filter })
+    const found = returns(crossings(book, { ...filter, cls: undefined }), filter.cls)
+    this.drawn = { now, zone, map, series, table, convoys, found }
     const query = { unit: filter.unit, cls: filter.cls }
     const t = S.pattern
     this.body.replaceChildren(
       card(t.heat, t.heatHint, heatTable(map, now, query, this.upright(days)), heatLegend()),
       h('div', { class: 'column' }, card(t.directions, undefined, list.length > 0 ? directionBars(series, t.directions) : h('p', { class: 'none' }, t.none)),
-        card(t.convoys, t.convoysHint, this.convoys(filter))),
+        card(t.convoys, t.convoysHint, this.convoys(convoys))),
       h('div', { class: 'column' }, card(t.totals, undefined, list.length > 0 ? this.totalsTable(table, filter) : h('p', { class: 'none' }, t.none)),
-        card(t.returns, t.returnsHint, this.returns(filter))))
+        card(t.returns, t.returnsHint, this.returns(found))))
   }
 
   /** Whether days stand side by side: where they have room and hours have not. */
@@ -111,11 +138,9 @@ export class PatternPage implements Page {
       h('tfoot', null, h('tr', null, h('th', { scope: 'row' }, S.pattern.sum), cells(table.counts, table.total)))))
   }
 
-  private convoys(filter: PatternFilter): HTMLElement {
-    const { book } = this.app.fleet
-    const list = entries(book, { sorts: new Set(['group']), ...filter }).slice(0, MOST)
+  private convoys(list: readonly Entry[]): HTMLElement {
     if (list.length === 0) return h('p', { class: 'none' }, S.pattern.convoysNone)
-    return h('ol', { class: 'pairs' }, list.map((entry) => this.convoy(entry)))
+    return h('ol', { class: 'pairs' }, list.slice(0, MOST).map((entry) => this.convoy(entry)))
   }
 
   private convoy(entry: Entry): HTMLElement {
@@ -127,8 +152,7 @@ export class PatternPage implements Page {
       [kept.e.unit, text(kept.e, 'cam'), text(kept.e, 'wire')])
   }
 
-  private returns(filter: PatternFilter): HTMLElement {
-    const { pairs, crowded } = returns(crossings(this.app.fleet.book, { ...filter, cls: undefined }), filter.cls)
+  private returns({ pairs, crowded }: Shown['found']): HTMLElement {
     const rest = crowded > 0 ? h('p', { class: 'hint' }, S.pattern.crowded(crowded)) : null
     if (pairs.length === 0) return h('div', null, h('p', { class: 'none' }, S.pattern.returnsNone), rest)
     return h('div', null, h('ol', { class: 'pairs' }, pairs.slice(0, MOST).map((pair) => this.pair(pair))), rest)

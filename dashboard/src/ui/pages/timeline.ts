@@ -1,17 +1,16 @@
 /** All that happened, the latest first, with filters that live in the address. */
 import type { App } from '../../app.ts'
 import { dayOf } from '../../model/calendar.ts'
-import { entries, SORTS, type Entry, type Filter, type Sort } from '../../model/entries.ts'
+import { entries, IN_THE_END, SORTS, type Entry, type Filter, type Sort } from '../../model/entries.ts'
 import { toCsv, toJsonLines } from '../../share/csv.ts'
-import { download } from '../../share/download.ts'
 import { S } from '../../strings/index.ts'
 import { nameOf, text } from '../../wire/event.ts'
-import { classOf } from '../../model/book.ts'
+import { classOf, listedClass } from '../../model/book.ts'
 import { h, setText } from '../dom.ts'
 import { openDetail } from '../detail.ts'
 import { entryLook, entryRow } from '../entry.ts'
+import { exportMenu } from '../export.ts'
 import * as format from '../format.ts'
-import { icon } from '../icons.ts'
 import { VirtualList, type Row } from '../list.ts'
 import { hashOf, type Route } from '../route.ts'
 import type { Page } from '../shell.ts'
@@ -69,12 +68,16 @@ export class TimelinePage implements Page {
     })
     this.none = h('div', { class: 'empty', hidden: true }, h('h2', null, S.timeline.none), h('p', null, S.timeline.noneText),
       h('a', { class: 'button', href: hashOf('timeline') }, S.timeline.reset))
+    const menu = exportMenu([
+      { label: S.exports.entries, name: 'timeline', type: 'csv', content: () => toCsv(this.entries) },
+      { label: S.exports.events, name: 'timeline', type: 'jsonl', content: () => toJsonLines(this.entries, this.app.fleet.book, this.filter(Date.now())) },
+    ])
     this.element = h('div', { class: 'page timeline' },
       h('div', { class: 'filters' },
         h('h1', { class: 'for-readers' }, S.timeline.title),
         h('div', { class: 'chips', role: 'group', 'aria-label': S.timeline.show }, chips),
         h('div', { class: 'selects' }, Object.values(this.selects)),
-        h('div', { class: 'summary' }, this.count, this.exportMenu())),
+        h('div', { class: 'summary' }, this.count, menu)),
       h('div', { class: 'list-holder' }, this.fresh, this.none, this.list.element))
   }
 
@@ -148,15 +151,21 @@ export class TimelinePage implements Page {
     const { book, units } = this.app.fleet
     const groups = (['vehicle', 'person', 'animal'] as const).map((group) => [group, S.groupsMany[group]] as const)
     const classes = new Set<string>()
+    const ends = new Set<string>()
     const dirs = new Set<string>()
     for (const kept of book.events) {
       const dir = text(kept.e, 'dir')
       if (dir) dirs.add(dir)
-      if (kept.e.kind === 'crossing' || kept.e.kind === 'sighting') classes.add(classOf(kept) ?? '')
+      if (kept.e.kind !== 'crossing' && (kept.e.kind !== 'sighting' || kept.thing?.crossings.length)) continue
+      const [cls, end] = [listedClass(kept), classOf(kept)]
+      classes.add(cls ?? '')
+      if (end !== undefined && end !== cls) ends.add(end)
     }
     for (const group of ['', 'vehicle', 'person', 'animal']) classes.delete(group)
     const sorted = (set: Iterable<string>): string[] => [...set].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }))
-    return { units: sorted(units.keys()), classes: [...groups, ...sorted(classes).map((cls) => [cls, format.capital(cls)] as const)], dirs: sorted(dirs) }
+    const found = sorted(classes).map((cls) => [cls, format.capital(cls)] as const)
+    const settled = sorted(ends).map((cls) => [IN_THE_END + cls, S.timeline.inTheEnd(format.capital(cls))] as const)
+    return { units: sorted(units.keys()), classes: [...groups, ...found, ...settled], dirs: sorted(dirs) }
   }
 
   private toggle(sort: Sort): void {
@@ -196,21 +205,6 @@ export class TimelinePage implements Page {
     const next = (entry: Entry, step: 1 | -1): Entry | undefined =>
       this.entries[this.entries.findIndex(({ kept }) => kept === entry.kept) + step]
     return entryRow(this.app, row.entry, (entry) => openDetail(this.app, entry, next))
-  }
-
-  private exportMenu(): HTMLElement {
-    const stamp = (): string => new Date().toISOString().slice(0, 16).replace(/[:T]/g, '-')
-    const menu = h('details', { class: 'menu' }, h('summary', null, icon('download'), S.timeline.export),
-      h('div', { class: 'menu-body' },
-        h('button', { type: 'button', onclick: () => {
-          download(`tawny-${stamp()}.csv`, 'text/csv', toCsv(this.entries))
-          menu.open = false
-        } }, S.timeline.csv),
-        h('button', { type: 'button', onclick: () => {
-          download(`tawny-${stamp()}.jsonl`, 'application/jsonl', toJsonLines(this.entries))
-          menu.open = false
-        } }, S.timeline.jsonl)))
-    return menu
   }
 }
 

@@ -68,6 +68,7 @@ export class UnitPage implements Page {
       setText(this.empty.firstElementChild as Element, this.app.ready ? (ids.length > 0 ? S.unit.unknownUnit : S.unit.none) : S.loading)
       return
     }
+    this.app.loadHealth(view.unit.id)
     this.drawHead(view, now)
     this.cameras.update(view.unit, now)
     this.drawParts(view, now)
