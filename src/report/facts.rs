@@ -146,6 +146,9 @@ pub struct Convoy {
     pub last: UtcMillis,
     /// Whether its end was reported.
     pub ended: bool,
+    /// Whether it ended after the period; all that belong to it are counted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub goes_on: bool,
 }
 
 /// How good the times of the crossings are.
@@ -263,7 +266,7 @@ impl Report {
             recordings: inside.iter().any(|told| is_recording(told)),
             timing: timing(&crossings),
             heat: heats(&units, &crossings, &watched, &settings.calendar),
-            convoys: convoys(&inside),
+            convoys: convoys(&told, settings),
             returns: pairs(&crossings),
             notes: notes(&inside),
             crossings,
@@ -437,9 +440,10 @@ fn heats(units: &BTreeSet<String>, crossings: &[Crossing], watched: &[Watched], 
     units.iter().map(one).filter(|heat| !heat.days.is_empty()).collect()
 }
 
-fn convoys(inside: &[&Told]) -> Vec<Convoy> {
+/// Those of which a part lies in the period, whole.
+fn convoys(all: &[Told], settings: &Settings) -> Vec<Convoy> {
     let mut by_id: BTreeMap<(&str, Uuid), Convoy> = BTreeMap::new();
-    for told in inside {
+    for told in all {
         let Body::Group { phase, gid, cam, wire, dir, grp, n, t0 } = &told.event.body else { continue };
         let ended = *phase == Phase::End;
         let convoy = Convoy {
@@ -452,6 +456,7 @@ fn convoys(inside: &[&Told]) -> Vec<Convoy> {
             first: t0.map(|t| told.moved(t)),
             last: told.t,
             ended,
+            goes_on: ended && settings.until.is_some_and(|until| told.t >= until),
         };
         let entry = by_id.entry((&told.event.unit, *gid)).or_insert_with(|| convoy.clone());
         // The end is the last word.
@@ -459,7 +464,11 @@ fn convoys(inside: &[&Told]) -> Vec<Convoy> {
             *entry = convoy;
         }
     }
-    let mut list: Vec<Convoy> = by_id.into_values().collect();
+    let overlaps = |convoy: &Convoy| {
+        settings.since.is_none_or(|since| convoy.last >= since)
+            && settings.until.is_none_or(|until| convoy.first.unwrap_or(convoy.last) < until)
+    };
+    let mut list: Vec<Convoy> = by_id.into_values().filter(overlaps).collect();
     list.sort_by_key(|convoy| convoy.first.unwrap_or(convoy.last));
     list
 }

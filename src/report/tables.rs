@@ -111,6 +111,7 @@ pub fn convoys(report: &Report) -> Markup {
                 td class="when" data-label="Last" {
                     (report.calendar.to_the_second(convoy.last))
                     @if !convoy.ended { " " small { "its end is not recorded" } }
+                    @if convoy.goes_on { " " small { "goes on after this period" } }
                 }
                 td { (place(report, &convoy.unit, &convoy.cam, &convoy.wire)) }
                 td { "→ " (shown(&convoy.dir)) }
