@@ -13,6 +13,7 @@
 //! `clip_file.rs` makes files of them that play however they end.
 
 mod album;
+mod checksum;
 mod clip_file;
 mod clip_plan;
 mod cover;
@@ -30,6 +31,7 @@ mod status;
 mod writer;
 
 pub use album::{Album, Bounds, Look, Shot, known_vehicles};
+pub use checksum::{checksum, checksum_of};
 pub use clip_file::{ClipError, ClipFile, ClipStream};
 pub use clip_plan::{ClipPlan, ClipStep, ClipTimes};
 pub use cover::{FAINTEST_PERSON, person as person_cover};
@@ -41,4 +43,4 @@ pub use portrait::{Unseen, portrait};
 pub use retention::Limits;
 pub use shelf::{Item, Kind};
 pub use status::{EvidenceFigures, EvidenceStatus};
-pub use writer::{ClipHead, ClipTail, EvidenceHandle, EvidenceSetup, EvidenceThread, Still, checksum};
+pub use writer::{ClipHead, ClipTail, EvidenceHandle, EvidenceSetup, EvidenceThread, Still};

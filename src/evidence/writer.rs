@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use ffmpeg_next as ffmpeg;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use sha2::{Digest, Sha256};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+use super::checksum::checksum;
 use super::clip_file::{ClipError, ClipFile, ClipStream};
 use super::crop::Crop;
 use super::jpeg;
@@ -32,7 +32,7 @@ use super::retention::{Limits, Now, Tally, Why};
 use super::shelf::{Item, Kind, Shelf};
 use super::status::{EvidenceFigures, EvidenceStatus};
 use crate::clock::{Beat, SystemClock};
-use crate::domain::{UtcMillis, to_hex};
+use crate::domain::UtcMillis;
 use crate::event::{Body, Class, Draft, Keepsake, Stamp};
 use crate::journal::JournalHandle;
 
@@ -495,11 +495,6 @@ impl Writer {
         self.status.files.store(self.shelf.items().count() as u64, Relaxed);
         self.status.bytes.store(self.shelf.bytes(), Relaxed);
     }
-}
-
-/// SHA-256 in lower-case hexadecimal.
-pub fn checksum(bytes: &[u8]) -> String {
-    to_hex(&Sha256::digest(bytes))
 }
 
 fn free(folder: &Path) -> Option<u64> {

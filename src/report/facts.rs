@@ -11,7 +11,10 @@ use super::heat::{Heat, heat};
 use super::pairs::{Pairs, pairs};
 use super::watched::{Watched, joined, watched};
 use crate::domain::{Group, UtcMillis};
-use crate::event::{Body, Conf, Phase, TimeSource};
+use crate::event::{Body, Conf, Keepsake, Phase, TimeSource};
+
+/// Of a clip that says it shows more sightings, only so many are told of it.
+const MOST_IN_A_CLIP: usize = 200;
 
 /// What the report is asked for.
 #[derive(Debug, Clone)]
@@ -46,6 +49,8 @@ pub struct Period {
 /// A file that is kept on the unit, from its `kept` event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Kept {
+    /// A still's is the sighting's, a clip has its own.
+    pub id: Uuid,
     /// What it is, as on the wire.
     pub what: String,
     /// Its name below the unit's evidence folder.
@@ -317,13 +322,19 @@ fn ends(all: &[Told]) -> BTreeMap<(&str, Uuid), (&str, Option<&String>)> {
         .collect()
 }
 
+/// Files by the sightings that they show.
 fn kept(all: &[Told]) -> BTreeMap<(&str, Uuid), Vec<Kept>> {
     let mut by_id: BTreeMap<(&str, Uuid), Vec<Kept>> = BTreeMap::new();
     for told in all {
-        if let Body::Kept { id, what, file, bytes, sha256, .. } = &told.event.body {
-            let what = serde_json::to_value(what).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-            let kept = Kept { what, file: file.clone(), bytes: *bytes, sha256: sha256.clone() };
-            by_id.entry((&told.event.unit, *id)).or_default().push(kept);
+        let Body::Kept { id, what, file, bytes, sha256, of, .. } = &told.event.body else { continue };
+        let name = serde_json::to_value(what).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        let kept = Kept { id: *id, what: name, file: file.clone(), bytes: *bytes, sha256: sha256.clone() };
+        let shown = match what {
+            Keepsake::Still => std::slice::from_ref(id),
+            Keepsake::Clip => of.get(..MOST_IN_A_CLIP).unwrap_or(of),
+        };
+        for sighting in shown {
+            by_id.entry((&told.event.unit, *sighting)).or_default().push(kept.clone());
         }
     }
     by_id

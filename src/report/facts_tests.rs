@@ -117,6 +117,35 @@ fn a_convoy_that_reaches_out_of_the_period_is_told_whole() {
 }
 
 #[test]
+fn a_clip_belongs_to_every_sighting_that_it_shows() {
+    let kept = |id: u128, what, of: Vec<Uuid>| Body::Kept {
+        id: Uuid::from_u128(id),
+        cam: "road".into(),
+        what,
+        file: "somewhere".into(),
+        bytes: 9,
+        sha256: format!("{id:064x}"),
+        to: None,
+        of,
+    };
+    // It says that it shows more than anybody would believe.
+    let many = (1..=300).map(Uuid::from_u128).collect();
+    let bodies = vec![
+        crossing_body(1, "car", "in"),
+        crossing_body(2, "bus", "in"),
+        crossing_body(250, "bus", "in"),
+        kept(1, Keepsake::Still, Vec::new()),
+        kept(77, Keepsake::Clip, many),
+    ];
+    let report = Report::new(collection(bodies), &settings());
+    let files = |i: usize| -> Vec<(u128, &str)> {
+        report.crossings[i].kept.iter().map(|kept| (kept.id.as_u128(), kept.what.as_str())).collect()
+    };
+    assert_eq!(files(0), [(1, "still"), (77, "clip")]);
+    assert_eq!((files(1), files(2)), (vec![(77, "clip")], vec![]));
+}
+
+#[test]
 fn of_nothing_there_is_nothing_to_report() {
     let report = Report::new(Collection::default(), &settings());
     assert_eq!((report.total(), report.period, report.heat.len()), (0, None, 0));
