@@ -30,7 +30,7 @@ mod shelf;
 mod status;
 mod writer;
 
-pub use album::{Album, Bounds, Look, Shot, known_vehicles};
+pub use album::{Album, Bounds, Look, Shot, followed_people, known_vehicles};
 pub use checksum::{checksum, checksum_of};
 pub use clip_file::{ClipError, ClipFile, ClipStream};
 pub use clip_plan::{ClipPlan, ClipStep, ClipTimes};
