@@ -113,6 +113,30 @@ fn stills_that_found_no_broker_are_sent_by_the_next_start() {
 }
 
 #[test]
+fn a_disk_that_is_slow_at_the_stop_is_waited_for() {
+    let unit = Unit::new(&format!("{}[evidence]\nfull_size = false\n", street_again()));
+    let daemon = unit.start();
+    unit.wait_event("a sighting", |event| event["kind"] == "sighting");
+    // Nothing can be committed for a while: the last still has to wait for its event.
+    let other = rusqlite::Connection::open(unit.journal()).unwrap();
+    other.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let slow = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        drop(other);
+    });
+    let end = daemon.terminate();
+    slow.join().unwrap();
+    assert_eq!(end.code, Some(0), "{}", end.log);
+    assert!(!end.log.contains("stills are not written"), "{}", end.log);
+    assert!(end.took < std::time::Duration::from_secs(5), "{:?}", end.took);
+    let ends = ends(&unit);
+    let last = ends.iter().rev().find(|end| end["still"].is_string()).unwrap();
+    let name = format!("{}-small.jpg", last["id"].as_str().unwrap());
+    assert!(files(&unit.dir.path().join("evidence/stills")).iter().any(|path| path.ends_with(&name)), "{}", end.log);
+}
+
+#[test]
 fn without_room_nothing_is_kept_and_events_go_on() {
     let unit = Unit::new(&format!("{STREET}[evidence]\nmin_free = \"1024GiB\"\n"));
     let end = unit.start().wait();

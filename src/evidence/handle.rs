@@ -205,11 +205,10 @@ impl EvidenceThread {
         Ok((handle, queue, EvidenceThread { jobs, thread }))
     }
 
-    /// Writes what is waiting and ends the thread; false when that takes longer
-    /// than `patience`.
-    pub fn stop(self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        let _ = self.jobs.send_timeout(Job::Stop, patience);
+    /// Has it write what is waiting and end; whether it has by `deadline`. It goes on
+    /// otherwise, and can be waited for again.
+    pub fn stop_by(&self, deadline: Instant) -> bool {
+        let _ = self.jobs.send_deadline(Job::Stop, deadline);
         while !self.thread.is_finished() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }
