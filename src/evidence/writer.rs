@@ -111,6 +111,8 @@ impl Writer {
 
     fn still(&mut self, still: Still) {
         // The event comes first: whoever gets the picture knows what it is of.
+        // A disk that takes nothing for hours is a reason to wait.
+        self.setup.beat.waiting();
         // A journal that is closed has written all that it will.
         let _ = self.setup.journal.flush();
         self.setup.beat.working(WORK_LIMIT);
@@ -313,3 +315,7 @@ impl Writer {
 fn free(folder: &Path) -> Option<u64> {
     rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;
