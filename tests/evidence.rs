@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -220,29 +220,30 @@ fn named_clips(unit: &Unit) -> Vec<Value> {
     unit.rows().into_iter().map(|row| row.event).filter(|event| event["what"] == "clip").collect()
 }
 
+/// Milliseconds.
+fn time(event: &Value, key: &str) -> i64 {
+    tawny::domain::UtcMillis::parse(event[key].as_str().unwrap()).unwrap().0
+}
+
 #[test]
 fn a_clip_that_is_cut_off_by_a_kill_plays_up_to_its_last_fragment() {
     let street = STREET.replace("realtime = false", "realtime = true\nloop = true");
-    let unit = Unit::new(&format!("{street}[evidence]\nclips = true\n"));
+    let with_clips = format!("{street}[evidence]\nclips = true\nclip_max = \"1h\"\n");
+    let unit = Unit::new(&with_clips);
     let daemon = unit.start();
     let clips = unit.dir.path().join("evidence/clips");
-    // Their names grow.
-    let newest = || files(&clips).into_iter().max();
-    let mut sizes = BTreeMap::<PathBuf, BTreeSet<u64>>::new();
-    wait_for("the clip has some fragments and goes on", || {
-        let Some(path) = newest() else { return false };
-        let size = std::fs::metadata(&path).unwrap().len();
-        let sizes = sizes.entry(path).or_default();
-        sizes.insert(size);
-        sizes.len() > 4
+    let mut found = None;
+    wait_for("a clip has some fragments and goes on", || {
+        // Their names grow.
+        found = files(&clips).into_iter().max().filter(|path| in_whole_fragments(&std::fs::read(path).unwrap()) >= 75);
+        found.is_some()
     });
     daemon.kill();
-    let path = newest().unwrap();
+    let path = found.unwrap();
     let id = path.file_stem().unwrap().to_str().unwrap();
     assert!(named_clips(&unit).iter().all(|clip| clip["id"] != id), "it was cut off");
     let bytes = std::fs::read(&path).unwrap();
     let whole = in_whole_fragments(&bytes);
-    assert!(whole >= 75, "{whole} pictures");
     assert_eq!(played(&path).0, whole);
     // Cut anywhere else, too.
     let cut = unit.dir.path().join("cut.mp4");
@@ -251,12 +252,30 @@ fn a_clip_that_is_cut_off_by_a_kill_plays_up_to_its_last_fragment() {
         std::fs::write(&cut, part).unwrap();
         assert!(played(&cut).0 >= in_whole_fragments(part), "{share}");
     }
-    // The next start counts it, and it goes when there is no room.
-    unit.configure(&format!("{street}[evidence]\nclips = true\nmin_free = \"1024GiB\"\n"));
+    // The next start says what the kill kept this one from saying.
+    let daemon = unit.start();
+    let kept = unit.wait_event("it is told", |event| event["kind"] == "kept" && event["id"] == id);
+    let bytes = std::fs::read(&path).unwrap();
+    assert_eq!(
+        (&kept["what"], &kept["cam"], &kept["sha256"]),
+        (&"clip".into(), &"road".into(), &checksum(&bytes).into())
+    );
+    assert_eq!(kept["bytes"].as_u64().unwrap(), bytes.len() as u64);
+    assert_eq!(played(&path), (whole, String::new()));
+    // 12.5 pictures a second.
+    let span = time(&kept, "to") - time(&kept, "t");
+    assert!((span - (whole as i64 - 1) * 80).abs() < 200, "{span} ms of {whole} pictures");
+    let seen: Vec<Value> = events(&unit, "sighting").into_iter().map(|event| event["id"].clone()).collect();
+    let of = kept["of"].as_array().unwrap();
+    assert!(!of.is_empty() && of.iter().all(|id| seen.contains(id)), "{kept}");
+    daemon.kill();
+    // Only once; and it goes when there is no room.
+    unit.configure(&format!("{with_clips}min_free = \"1024GiB\"\n"));
     let daemon = unit.start();
     wait_for("it is gone", || !path.exists());
     let lost = unit.wait_event("it is told", |event| event["kind"] == "lost");
     assert!(lost["why"].as_str().unwrap().contains("clips"), "{lost}");
+    assert_eq!(named_clips(&unit).iter().filter(|clip| clip["id"] == id).count(), 1);
     drop(daemon);
 }
 

@@ -30,7 +30,7 @@ use crate::journal::JournalHandle;
 const QUEUE: usize = 4096;
 const QUEUE_BYTES: usize = 24 << 20;
 
-/// Places in it that packets leave free: a clip's end always finds one.
+/// Places in it that packets leave free: what is said about a clip always finds one.
 const QUEUE_SPARE: usize = 64;
 
 /// A still of a sighting, ready to be kept.
@@ -52,10 +52,14 @@ pub struct Still {
 pub struct ClipHead {
     /// Its id.
     pub id: Uuid,
+    /// The camera's name.
+    pub camera: String,
     /// What its packets are.
     pub stream: ClipStream,
-    /// When its first picture was taken.
-    pub taken: UtcMillis,
+    /// Its first picture.
+    pub from: Stamp,
+    /// Sightings that it shows so far.
+    pub shown: Vec<Uuid>,
 }
 
 /// How a clip ends.
@@ -78,6 +82,7 @@ pub(super) enum Job {
     Still(Box<Still>),
     ClipBegins(Box<ClipHead>),
     ClipPacket(Uuid, Box<ffmpeg::Packet>),
+    ClipShows(Uuid, Vec<Uuid>),
     ClipEnds(Box<ClipTail>),
     Stop,
 }
@@ -148,6 +153,11 @@ impl EvidenceHandle {
         self.hand_over(Job::ClipPacket(id, Box::new(packet)))
     }
 
+    /// Clip `id` shows these sightings by now.
+    pub fn clip_shows(&self, id: Uuid, sightings: Vec<Uuid>) {
+        self.hand_over(Job::ClipShows(id, sightings));
+    }
+
     /// Hands over the end of a clip.
     pub fn clip_ends(&self, tail: ClipTail) {
         // Not taken only when the writer has ended; the file is playable as it is.
@@ -156,10 +166,10 @@ impl EvidenceHandle {
 
     fn hand_over(&self, job: Job) -> bool {
         let bytes = job.bytes();
-        let ends = matches!(job, Job::ClipEnds(_));
+        let rare = matches!(job, Job::ClipShows(..) | Job::ClipEnds(_));
         // Counted first: the writer takes it off as soon as it has the job.
         let waiting = self.waiting.fetch_add(bytes, Relaxed).saturating_add(bytes);
-        let room = ends || (waiting <= QUEUE_BYTES && self.jobs.len() < QUEUE - QUEUE_SPARE);
+        let room = rare || (waiting <= QUEUE_BYTES && self.jobs.len() < QUEUE - QUEUE_SPARE);
         let taken = room && self.jobs.try_send(job).is_ok();
         if !taken {
             self.waiting.fetch_sub(bytes, Relaxed);

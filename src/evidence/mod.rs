@@ -29,6 +29,7 @@ mod sharpness;
 mod sheet;
 mod shelf;
 mod status;
+mod unfinished;
 mod writer;
 
 pub use album::{Album, Bounds, Look, Shot, followed_people, known_vehicles};

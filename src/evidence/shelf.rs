@@ -10,7 +10,7 @@
 //!
 //! Folders are 0700, files 0600. `<id>` is the sighting's, a clip's its own; the
 //! day is the one in it (UUIDv7, RFC 9562). Nothing else in the folder is touched or
-//! counted. A clip that a crash cut off is a clip like any other.
+//! counted.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};

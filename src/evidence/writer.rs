@@ -7,7 +7,8 @@
 //!
 //! For each still: wait until the events about it are committed, make room, write
 //! the small one and put it into the outbox, then the full-size one, and say so
-//! with a `kept` event that carries its checksum.
+//! with a `kept` event that carries its checksum. What a crash kept the last run from
+//! saying is said first (`unfinished.rs`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,8 +27,10 @@ use super::handle::{ClipHead, ClipTail, Ends, EvidenceSetup, Job, Still};
 use super::jpeg;
 use super::retention::{Now, Tally, Why};
 use super::shelf::{Item, Kind, Shelf};
+use super::unfinished::{self, Begun, Whole};
 use crate::domain::UtcMillis;
-use crate::event::{Body, Class, Draft, Keepsake};
+use crate::event::{Body, Class, Draft};
+use crate::journal::Note;
 
 /// A clip makes room for so much more of itself at a time.
 const CLIP_STEP: u64 = 1 << 20;
@@ -42,9 +45,11 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 const REPORT_INTERVAL: Duration = Duration::from_secs(3600);
 const COMPLAIN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A clip that is being written; `None` once it has failed.
+/// A clip that is being written.
 struct Clip {
+    /// `None` once it has failed.
     file: Option<ClipFile>,
+    begun: Begun,
     time_base: ffmpeg::Rational,
     /// Room was made for so many bytes.
     room: u64,
@@ -77,6 +82,7 @@ impl Writer {
     }
 
     pub(super) fn run(&mut self) {
+        self.finish_what_was_left();
         loop {
             self.setup.beat.waiting();
             let job = match self.ends.inbox.recv_timeout(TIDY_INTERVAL) {
@@ -93,12 +99,13 @@ impl Writer {
             self.setup.beat.working(WORK_LIMIT);
             match job {
                 Job::Still(still) => self.still(*still),
-                Job::ClipBegins(head) => self.clip_begins(&head),
+                Job::ClipBegins(head) => self.clip_begins(*head),
                 Job::ClipPacket(id, packet) => {
                     self.clip_packet(id, *packet);
                     // Nothing else has changed.
                     continue;
                 }
+                Job::ClipShows(id, sightings) => self.clip_shows(id, sightings),
                 Job::ClipEnds(tail) => self.clip_ends(*tail),
                 Job::Stop => break,
             }
@@ -109,12 +116,49 @@ impl Writer {
         self.setup.beat.finished();
     }
 
+    /// What the last run has begun, and did not live to tell.
+    fn finish_what_was_left(&mut self) {
+        self.setup.beat.working(WORK_LIMIT);
+        match unfinished::left(&self.setup.journal) {
+            Ok(left) => left.into_iter().for_each(|(item, begun)| self.finish(item, begun)),
+            Err(e) => warn!("what the last run left is not looked at: {e}"),
+        }
+        self.report(false);
+        self.show();
+    }
+
+    /// Reports a file as far as it is whole, and forgets what was noted about it.
+    fn finish(&mut self, item: Item, begun: Option<Begun>) {
+        let forgotten = unfinished::note(&item, None);
+        let Some(begun) = begun.filter(|_| self.shelf.holds(&item)) else {
+            return self.tell(None, forgotten);
+        };
+        let mut alive = || self.setup.beat.working(WORK_LIMIT);
+        match unfinished::whole(&self.shelf.path(&item), item.kind, begun.from.t, &mut alive) {
+            Ok(Some(whole)) => {
+                debug!("{} was cut off, and is whole up to byte {}", item.name(), whole.bytes);
+                self.shelf.count(item, whole.bytes);
+                self.tell(Some(begun.kept(&item, whole)), forgotten);
+            }
+            // No picture had reached the disk.
+            Ok(None) => {
+                let _ = self.shelf.remove(&item);
+                self.tell(None, forgotten);
+            }
+            // The next start tries again.
+            Err(e) => self.complain(&format!("{} cannot be finished: {e}", item.name())),
+        }
+    }
+
     fn still(&mut self, still: Still) {
+        let item = Item::new(Kind::Full, still.id);
+        let begun = Begun { cam: still.camera, from: still.stamp, of: Vec::new() };
+        let note = still.full.is_some().then(|| unfinished::note(&item, Some(&begun)));
         // The event comes first: whoever gets the picture knows what it is of.
         // A disk that takes nothing for hours is a reason to wait.
         self.setup.beat.waiting();
         // A journal that is closed has written all that it will.
-        let _ = self.setup.journal.flush();
+        let _ = self.setup.journal.append_with_notes(Vec::new(), note.into_iter().collect());
         self.setup.beat.working(WORK_LIMIT);
         if let Some(small) = &still.small
             && self.write(Item::new(Kind::Small, still.id), small)
@@ -123,28 +167,31 @@ impl Writer {
             self.complain(&format!("a still may be forgotten by a restart: {e}"));
         }
         let Some((crop, exif)) = &still.full else { return };
-        let item = Item::new(Kind::Full, still.id);
-        match jpeg::full(crop, exif) {
-            Ok(bytes) => {
-                if self.write(item, &bytes) {
-                    self.say_kept(&still, &item, &bytes);
-                }
-            }
+        let written = match jpeg::full(crop, exif) {
+            Ok(bytes) => self.write(item, &bytes).then_some(bytes),
             Err(e) => {
                 self.ends.status.failed.fetch_add(1, Relaxed);
                 self.complain(&e.to_string());
+                None
             }
-        }
+        };
+        let kept = written.map(|bytes| {
+            let whole = Whole { bytes: bytes.len() as u64, sha256: checksum(&bytes), to: None };
+            begun.kept(&item, whole)
+        });
+        self.tell(kept, unfinished::note(&item, None));
     }
 
-    fn clip_begins(&mut self, head: &ClipHead) {
+    fn clip_begins(&mut self, head: ClipHead) {
         let item = Item::new(Kind::Clip, head.id);
-        let mut clip = Clip { file: None, time_base: head.stream.time_base, room: CLIP_STEP };
+        let begun = Begun { cam: head.camera, from: head.from, of: head.shown };
+        let mut clip = Clip { file: None, begun, time_base: head.stream.time_base, room: CLIP_STEP };
         if !self.make_room(CLIP_STEP) {
             self.ends.status.failed.fetch_add(1, Relaxed);
             self.complain("no room: evidence.max_size or evidence.min_free leaves none");
         } else {
-            match ClipFile::begin(&self.shelf.path(&item), &head.stream, head.taken) {
+            self.tell(None, unfinished::note(&item, Some(&clip.begun)));
+            match ClipFile::begin(&self.shelf.path(&item), &head.stream, head.from.t) {
                 Ok(file) => {
                     self.shelf.count(item, file.bytes());
                     clip.file = Some(file);
@@ -157,6 +204,13 @@ impl Writer {
             }
         }
         self.clips.insert(head.id, clip);
+    }
+
+    fn clip_shows(&mut self, id: Uuid, sightings: Vec<Uuid>) {
+        let Some(clip) = self.clips.get_mut(&id) else { return };
+        clip.begun.of = sightings;
+        let note = unfinished::note(&Item::new(Kind::Clip, id), Some(&clip.begun));
+        self.tell(None, note);
     }
 
     fn clip_packet(&mut self, id: Uuid, packet: ffmpeg::Packet) {
@@ -186,25 +240,21 @@ impl Writer {
 
     fn clip_ends(&mut self, tail: ClipTail) {
         let item = Item::new(Kind::Clip, tail.id);
+        let begun = Begun { cam: tail.camera, from: tail.from, of: tail.shown };
         let clip = self.clips.remove(&tail.id).filter(|_| self.shelf.holds(&item));
-        let Some(file) = clip.and_then(|clip| clip.file) else { return };
-        match file.finish() {
-            Ok((bytes, sha256)) => {
+        match clip.and_then(|clip| clip.file).map(ClipFile::finish) {
+            Some(Ok((bytes, sha256))) => {
                 self.shelf.count(item, bytes);
                 self.ends.status.written.fetch_add(1, Relaxed);
-                let body = Body::Kept {
-                    id: tail.id,
-                    cam: tail.camera,
-                    what: Keepsake::Clip,
-                    file: item.name(),
-                    bytes,
-                    sha256,
-                    to: Some(tail.to),
-                    of: tail.shown,
-                };
-                self.append(Draft { stamp: tail.from, body, replay: false });
+                let whole = Whole { bytes, sha256, to: Some(tail.to) };
+                self.tell(Some(begun.kept(&item, whole)), unfinished::note(&item, None));
             }
-            Err(e) => self.clip_failed(&e),
+            Some(Err(e)) => {
+                self.clip_failed(&e);
+                self.finish(item, Some(begun));
+            }
+            // It failed earlier, or had to make room.
+            None => self.finish(item, Some(begun)),
         }
     }
 
@@ -213,24 +263,15 @@ impl Writer {
         self.complain(&format!("a clip cannot be written: {e}"));
     }
 
-    fn say_kept(&self, still: &Still, item: &Item, bytes: &[u8]) {
-        let body = Body::Kept {
-            id: still.id,
-            cam: still.camera.clone(),
-            what: Keepsake::Still,
-            file: item.name(),
-            bytes: bytes.len() as u64,
-            sha256: checksum(bytes),
-            to: None,
-            of: Vec::new(),
-        };
-        self.append(Draft { stamp: still.stamp, body, replay: false });
+    /// Hands an event and a note over to the journal.
+    fn tell(&self, event: Option<Draft>, note: Note) {
+        self.hand_over(event, vec![note]);
     }
 
-    fn append(&self, draft: Draft) {
+    fn hand_over(&self, event: Option<Draft>, notes: Vec<Note>) {
         // A disk that takes nothing for hours is a reason to wait.
         self.setup.beat.waiting();
-        if let Err(e) = self.setup.journal.append(vec![draft]) {
+        if let Err(e) = self.setup.journal.append_noting(event.into_iter().collect(), notes) {
             debug!("the journal has ended before the evidence: {e}");
         }
         self.setup.beat.working(WORK_LIMIT);
@@ -294,7 +335,7 @@ impl Writer {
             self.reported = Some(now);
             warn!("{why}");
             let body = Body::Lost { from: 0, to: 0, n, class: Class::Telemetry, why };
-            self.append(Draft { stamp: self.setup.clock.now(), body, replay: false });
+            self.hand_over(Some(Draft { stamp: self.setup.clock.now(), body, replay: false }), Vec::new());
         }
     }
 
