@@ -113,6 +113,30 @@ fn stills_that_found_no_broker_are_sent_by_the_next_start() {
 }
 
 #[test]
+fn stills_made_while_people_were_shown_are_not_sent_once_they_are_to_be_hidden() {
+    let unit = Unit::new(&format!("{}[privacy]\npeople = \"clear\"\n", street_again()));
+    let daemon = unit.start();
+    wait_for("two stills wait", || outbox(&unit).len() >= 2);
+    assert_eq!(daemon.terminate().code, Some(0));
+    let clear = outbox(&unit);
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port);
+    unit.configure(&format!("{}[uplink]\nbroker = \"{}\"\n", street_again(), broker.url()));
+    let daemon = unit.start();
+    wait_for("a new still", || subscriber.messages().iter().any(|m| m.topic.contains("/still/")));
+    // The oldest is sent last.
+    wait_for("nothing waits", || outbox(&unit).is_empty());
+    let messages = subscriber.messages();
+    assert!(!messages.iter().any(|m| clear.iter().any(|id| m.topic.ends_with(id))));
+    let lost = unit.wait_event("it is told", |event| event["kind"] == "lost");
+    assert!(lost["why"].as_str().unwrap().contains("small stills"), "{lost}");
+    let left = files(&unit.dir.path().join("evidence/stills"));
+    let named = |id: &String, small: &str| left.iter().any(|path| path.ends_with(format!("{id}{small}.jpg")));
+    assert!(clear.iter().all(|id| !named(id, "-small") && named(id, "")), "{left:?}");
+    drop(daemon);
+}
+
+#[test]
 fn a_disk_that_is_slow_at_the_stop_is_waited_for() {
     let unit = Unit::new(&format!("{}[evidence]\nfull_size = false\n", street_again()));
     let daemon = unit.start();

@@ -6,6 +6,7 @@
 //!   stills/2026-05-01/<id>-small.jpg  what is sent on still/<id>
 //!   clips/2026-05-01/<id>.mp4         video
 //!   outbox/<id>                       a small still that waits to be sent
+//!   policy.json                       what pictures might show in the last run
 //! ```
 //!
 //! Folders are 0700, files 0600. `<id>` is the sighting's, a clip's its own; the

@@ -20,6 +20,7 @@ use super::gating::Gating;
 use super::memory;
 use super::orders::OrderDesk;
 use super::portraits::{self, Ask, Portraits};
+use super::privacy;
 use super::recorder::Recorder;
 use super::report::Reporter;
 use super::timekeeping::Timekeeping;
@@ -96,7 +97,10 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let _timekeeping =
         Timekeeping::start(clock.clone(), config.clock.gpsd.clone(), journal.clone(), beats.register("clock"))?;
     let (askers, asks) = portraits::channels(&config.camera);
-    let fetch = Fetch::new(config, askers);
+    // Before anything that is kept can be sent.
+    let before = privacy::settle(config, &clock, &journal)
+        .map_err(|why| RunError::Evidence { path: config.evidence_folder(), why })?;
+    let fetch = Fetch::new(config, before, askers);
     let desk = OrderDesk::start(clock.clone(), journal.clone(), fetch, beats.register("orders"))?;
     memory::give_back();
     let stats: Vec<(String, Arc<CameraStats>)> =
