@@ -237,7 +237,10 @@ fn an_operator_fetches_files_at_the_command_line() {
 #[test]
 fn a_connection_that_breaks_on_the_way_is_made_again_and_the_rest_comes() {
     let mut broker = Broker::start();
-    let unit = Unit::new(&format!("{}[privacy]\npeople = \"clear\"\n{}", no_camera(), uplink(&broker)));
+    // The unit's own wire is slow: the file is under way for seconds.
+    let slow = Wire::slow(broker.port);
+    let through = uplink(&broker).replace(&broker.port.to_string(), &slow.port.to_string());
+    let unit = Unit::new(&format!("{}[privacy]\npeople = \"clear\"\n{through}", no_camera()));
     let id = "019a0000-0000-7000-8000-000000000001";
     let file = unit.dir.path().join("evidence").join(Item::new(Kind::Clip, id.parse().unwrap()).name());
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();

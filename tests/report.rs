@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use tawny::clock::Beat;
 use tawny::domain::{BBox, Group, UtcMillis, to_hex};
-use tawny::event::{Body, Conf, Draft, Phase, Seconds, Stamp, TimeSource};
+use tawny::event::{Body, Conf, Draft, Keepsake, Phase, Seconds, Stamp, TimeSource};
 use tawny::evidence::{Item, Kind};
 use tawny::journal::{Journal, JournalOptions};
 use tawny::report::{Calendar, Collection, Gallery, Report, Settings, csv, html, json};
@@ -180,6 +180,40 @@ fn a_picture_is_shown_only_if_it_is_the_one_that_was_recorded() {
     let page = ok(tawny(["report", "--config", studio.path("tawny.toml").to_str().unwrap()]));
     assert_eq!(page.matches("data:image/jpeg;base64,").count(), 1, "{page}");
     assert!(page.contains("yes, it agrees") && page.contains("another file: not shown"), "{page}");
+}
+
+#[test]
+fn a_clip_is_named_with_its_checksum_once_for_all_that_it_shows() {
+    let studio = Studio::new("[journal]\npath = \"journal.db\"\n");
+    let (one, two, clip) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    // Larger than any still.
+    let video = vec![7; 17 << 20];
+    let sha256 = to_hex(&Sha256::digest(&video));
+    let body = Body::Kept {
+        id: clip,
+        cam: "road".into(),
+        what: Keepsake::Clip,
+        file: Item::new(Kind::Clip, clip).name(),
+        bytes: video.len() as u64,
+        sha256: sha256.clone(),
+        to: Some(UtcMillis(DAY + 9_000)),
+        of: vec![one, two],
+    };
+    let kept = Draft { stamp: stamp(DAY, TimeSource::Ntp), body, replay: false };
+    let crossings = [one, two].map(|id| crossing(id, DAY + 1, "car", "in", TimeSource::Ntp));
+    journal(&studio.path("journal.db"), crossings.into_iter().chain([kept]).collect());
+    let config = studio.path("tawny.toml").to_str().unwrap().to_owned();
+    let table = ok(tawny(["report", "--config", &config, "--format", "csv"]));
+    assert_eq!(rows(&table).iter().map(|row| row["kept"]).collect::<Vec<_>>(), [&sha256, &sha256]);
+    let page = || ok(tawny(["report", "--config", &config]));
+    assert!(page().contains("1, 2") && page().matches(&sha256).count() == 1, "{}", page());
+    assert!(page().contains(&clip.to_string()) && !page().contains("yes, it agrees"));
+    let path = studio.path("evidence").join(Item::new(Kind::Clip, clip).name());
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, &video).unwrap();
+    assert!(page().contains("yes, it agrees"));
+    fs::write(&path, &video[1..]).unwrap();
+    assert!(page().contains("another file"));
 }
 
 #[test]

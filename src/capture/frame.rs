@@ -97,6 +97,16 @@ impl Frame {
     }
 }
 
+#[cfg(test)]
+impl Frame {
+    /// All of one shade, for tests.
+    pub(crate) fn grey((width, height): (u32, u32), shade: u8, at: Mono) -> Frame {
+        let mut video = ffmpeg::frame::Video::new(Pixel::GRAY8, width, height);
+        video.data_mut(0).fill(shade);
+        Frame { video, at, ..Frame::empty() }
+    }
+}
+
 fn plane(video: &ffmpeg::frame::Video, index: usize) -> Option<Plane<'_>> {
     if index >= video.planes() {
         return None;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use image::ImageFormat;
 
+use super::private_file::write_private;
 use super::{CommandError, ConfigFile};
 use crate::capture::{CaptureError, Frame, upright_rgb, watch};
 use crate::config::{CameraConfig, Config, Loaded, Source};
@@ -21,7 +22,8 @@ const WATCH: Duration = Duration::from_secs(5);
 /// Watches the camera for five seconds (of a video file the first five) and
 /// draws onto the last frame: the tripwires with the names of their directions,
 /// the zones, what moves, what the detector finds, and at each tripwire the
-/// smallest person that it would find there.
+/// smallest person that it would find there. People are not hidden in it; private
+/// zones are black.
 ///
 /// Examples:
 ///   tawny aim --out frame.png
@@ -35,7 +37,7 @@ pub struct AimArgs {
     /// Which camera, by its name in the configuration; the first if not given
     #[arg(long, value_name = "NAME")]
     pub camera: Option<String>,
-    /// The picture to write, a PNG; - for standard output
+    /// The picture to write, a PNG that its owner alone can read; - for standard output
     #[arg(long, value_name = "FILE.png|-", value_parser = parse_out)]
     pub out: PathBuf,
 }
@@ -66,7 +68,8 @@ pub fn run(args: &AimArgs) -> Result<(), CommandError> {
         return stdout.write_all(&png).and_then(|()| stdout.flush()).map_err(CommandError::stdout);
     }
     let unwritable = |error| CommandError::Failed(format!("cannot write {}: {error}", args.out.display()));
-    std::fs::write(&args.out, &png).map_err(unwritable)
+    // Whoever was there is in it as the camera saw them.
+    write_private(&args.out, &png).map_err(unwritable)
 }
 
 /// The camera called `name`, or the first.

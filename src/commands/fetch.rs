@@ -1,9 +1,8 @@
 //! `tawny command … still` and `clip`: a file from a unit onto this machine, whole and
 //! checked or not at all.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IsTerminal, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::private_file::begin_beside;
 use super::signer::{Signer, say_if_away};
 use super::{BrokerArgs, CommandError};
 use crate::clock::utc_now;
@@ -210,15 +210,7 @@ impl Target {
     }
 
     fn file(path: &Path) -> io::Result<Target> {
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        // One that was left behind may be open to others.
-        match std::fs::remove_file(&part) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+        let (file, part) = begin_beside(path)?;
         Ok(Target::Beside { file, part, path: path.to_owned() })
     }
 

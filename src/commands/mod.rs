@@ -10,6 +10,7 @@ pub mod detect;
 pub mod events;
 mod fetch;
 pub mod key;
+mod private_file;
 pub mod receive;
 pub mod replay;
 pub mod report;

@@ -1,14 +1,14 @@
 //! `tawny report`: what happened, as a document.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
 use super::CommandError;
+use super::private_file::write_private;
 use crate::config::HumanDuration;
 use crate::domain::{UtcMillis, to_hex};
 use crate::journal::{EventFilter, JournalReader};
@@ -120,7 +120,7 @@ pub fn run(args: &ReportArgs) -> Result<(), CommandError> {
         }
     };
     match &args.out {
-        Some(path) => write_file(path, &text).map_err(|e| failed(path, &e)),
+        Some(path) => write_private(path, text.as_bytes()).map_err(|e| failed(path, &e)),
         None => io::stdout().lock().write_all(text.as_bytes()).map_err(CommandError::stdout),
     }
 }
@@ -187,20 +187,6 @@ impl Inputs {
 /// Without the folder: a report tells nothing about whoever made it.
 fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-}
-
-/// Whole or not at all.
-fn write_file(path: &Path, text: &str) -> io::Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    let done = written.and_then(|()| std::fs::rename(&part, path));
-    if done.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    done
 }
 
 #[cfg(test)]

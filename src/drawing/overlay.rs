@@ -102,7 +102,11 @@ fn zone_colour(zone: &ZoneConfig) -> Rgb888 {
 }
 
 fn tint_zone(canvas: &mut Canvas, zone: &ZoneConfig) {
-    canvas.tint(&zone.polygon, zone_colour(zone), 0.22);
+    match zone.mode {
+        // As it is in every picture: not to be seen at all.
+        ZoneMode::Private => canvas.tint(&zone.polygon, Rgb888::BLACK, 1.0),
+        ZoneMode::Exclude | ZoneMode::Include => canvas.tint(&zone.polygon, zone_colour(zone), 0.22),
+    }
     canvas.outline(&zone.polygon, zone_colour(zone), 2);
 }
 
@@ -267,6 +271,21 @@ mod tests {
             let (tail, head) = arrow(&canvas, &wire, 0.5, -1.0);
             assert!(segment.side(tail) > 0.0 && segment.side(head) < 0.0, "{wire:?}: {tail:?} to {head:?}");
         }
+    }
+
+    #[test]
+    fn nothing_of_a_private_zone_is_seen() {
+        let corners = [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8)].map(|(x, y)| Point::new(x, y));
+        let zone = |mode| ZoneConfig { name: "yard".into(), mode, polygon: corners.to_vec() };
+        let camera =
+            CameraConfig { zone: vec![zone(ZoneMode::Private), zone(ZoneMode::Include)], ..CameraConfig::default() };
+        let classes = Classes::new(Vec::new());
+        let sight = Sight { moving: &[], detections: &[], classes: &classes, input_px: (416, 416) };
+        let pixel = |shade: u8| {
+            let image = RgbImage::from_pixel(640, 360, image::Rgb([shade; 3]));
+            *draw(image, &camera, &sight).get_pixel(400, 200)
+        };
+        assert_eq!(pixel(255), pixel(90), "what the camera saw makes no difference");
     }
 
     #[test]

@@ -235,7 +235,10 @@ impl Album {
         }
         let Some(area) = surroundings(&seen.bbox, look.regions) else { return };
         let before = self.people.iter().filter_map(|one| one.place(tracks));
-        let people = before.chain(look.people.iter().filter(|_| !self.bounds.clear).map(cover::person));
+        let found = look.people.iter().map(cover::person);
+        // Also those who stand: the detector misses them now and then.
+        let now = found.chain(followed_people(tracks)).filter(|_| !self.bounds.clear);
+        let people = before.chain(now);
         let people: Vec<BBox> = people.filter(|b| b.intersection(&area).area() > 0.0).collect();
         let visible = 1.0 - (1.0 - HIDDEN) * cover::share_hidden(&seen.bbox, &people);
         let sharp = BLURRED + (1.0 - BLURRED) * sharpness(&picture.y, samples(picture, &seen.bbox));
@@ -263,6 +266,12 @@ impl Album {
         let shot = Shot { crop, at: look.at, bbox: seen.bbox, score, people, moving };
         self.shots.insert(track.id, shot);
     }
+}
+
+/// Where people may be by what is followed, grown as they have to be hidden: all of
+/// `tracks` but vehicles, suspicions and those that were missed just now included.
+pub fn followed_people(tracks: &[Track]) -> impl Iterator<Item = BBox> {
+    tracks.iter().filter(|track| track.group() != Group::Vehicle).map(|track| cover::person(&track.bbox()))
 }
 
 /// The vehicles among `tracks` that are believed, where they were seen at `at`.
@@ -387,6 +396,23 @@ mod tests {
         // Nobody believes in that vehicle: it is only something that moves.
         assert!(scene.shot().to_hide(Group::Animal).iter().any(|h| (h.part.x..h.part.right()).contains(&0.3)));
         assert_ne!(scene.shot().hidden(Group::Vehicle), scene.shot().crop);
+    }
+
+    #[test]
+    fn who_stands_there_is_hidden_while_the_detector_misses_them() {
+        let mut scene = Scene::new(1 << 20, false);
+        let standing = (Group::Person, BBox::new(0.42, 0.35, 0.04, 0.15), 0.8);
+        scene.look(&[standing], &[], Some(&[]), WHOLE);
+        // Nothing remembers a detection of them, and nothing moves there.
+        scene.look(&[car(0.2, 0.2, 0.8)], &[], Some(&[]), WHOLE);
+        let car = scene.tracker.tracks().iter().find(|track| track.group() == Group::Vehicle).unwrap().id;
+        let hidden = scene.album.best(car).unwrap().to_hide(Group::Vehicle);
+        assert!(hidden.iter().any(|h| standing.1.share_inside(&h.part) > 0.99), "{hidden:?}");
+        // Where nobody is to be hidden, nobody is.
+        let mut scene = Scene::new(1 << 20, true);
+        scene.look(&[standing], &[], None, WHOLE);
+        scene.look(&[super::tests::car(0.2, 0.2, 0.8)], &[], None, WHOLE);
+        assert_eq!(scene.album.best(car).unwrap().people, []);
     }
 
     #[test]

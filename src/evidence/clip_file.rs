@@ -16,7 +16,7 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg::format::context::{Output, StreamIo};
 use sha2::{Digest, Sha256};
 
-use super::shelf::{make_folder, new_file};
+use super::shelf::{above, make_folder, new_file, sync_folder};
 use crate::domain::{UtcMillis, to_hex};
 
 /// A fragment is closed when it is this long: what a power cut costs at most.
@@ -88,7 +88,7 @@ impl ClipFile {
     /// # Errors
     /// When the disk or the muxer refuses; an empty file may be left.
     pub fn begin(path: &Path, stream: &ClipStream, taken: UtcMillis) -> Result<ClipFile, ClipError> {
-        make_folder(path.parent().unwrap_or(Path::new(".")))?;
+        make_folder(above(path))?;
         let file = new_file(path)?;
         let written = Arc::<Mutex<Written>>::default();
         let sink = Sink { file: file.try_clone()?, written: Arc::clone(&written) };
@@ -113,7 +113,7 @@ impl ClipFile {
         let time_base = output.stream(0).map_or(stream.time_base, |track| track.time_base());
         let mut clip = ClipFile { output, file, written, time_base, origin: None, last_dts: i64::MIN };
         clip.sync()?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+        sync_folder(above(path))?;
         Ok(clip)
     }
 

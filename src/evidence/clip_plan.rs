@@ -91,9 +91,11 @@ impl ClipPlan {
         ClipStep::Write
     }
 
-    /// The stream is over, and with it the clip.
+    /// The stream is over, and with it the clip. Nobody tells any more when what it
+    /// showed ends: to the next clip that is nothing.
     pub fn interrupt(&mut self) {
         self.began = None;
+        self.open.clear();
     }
 
     /// Sightings that the clip shows or showed.
@@ -147,6 +149,24 @@ mod tests {
         assert_eq!(plan.packet(at(70.0)), ClipStep::Nothing);
         assert!(plan.sighted(Uuid::from_u128(2), at(80.0)).is_some(), "something new");
         assert_eq!(plan.shown(), [Uuid::from_u128(1), Uuid::from_u128(2)], "both are in it");
+    }
+
+    #[test]
+    fn what_a_pause_cut_short_is_not_waited_for_in_later_clips() {
+        let mut plan = ClipPlan::new(TIMES);
+        let (before, after) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        plan.sighted(before, at(10.0));
+        plan.begin(at(5.0));
+        assert_eq!(plan.packet(at(12.0)), ClipStep::Write);
+        // The pause: no stream, no word of the sighting's end.
+        plan.interrupt();
+        assert_eq!(plan.shown(), [before], "for the clip that ends with it");
+        assert_eq!(plan.packet(at(100.0)), ClipStep::Nothing);
+        assert!(plan.sighted(after, at(200.0)).is_some());
+        plan.begin(at(195.0));
+        assert_eq!(plan.shown(), [after]);
+        plan.ended(after, at(202.0));
+        assert_eq!((plan.packet(at(205.0)), plan.packet(at(205.1))), (ClipStep::Write, ClipStep::End));
     }
 
     proptest! {

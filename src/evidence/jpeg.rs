@@ -15,8 +15,10 @@ const FULL_QUALITY: u8 = 88;
 /// blocks show more than the object does, and a smaller picture says more.
 const BEST: u8 = 84;
 const WORST: u8 = 30;
-/// The first attempt.
+/// What is tried on a part of it, to guess what to try on all of it.
 const FIRST: u8 = 66;
+/// Bytes of a file besides what the samples take and Exif.
+const FRAME: f64 = 620.0;
 /// What a further attempt makes the picture smaller by, when even the worst
 /// quality is too large.
 const SMALLER: f64 = 0.7;
@@ -25,6 +27,8 @@ const ATTEMPTS: usize = 3;
 const SIZES: usize = 6;
 /// An attempt that uses this share of the bytes is good enough.
 const ENOUGH: f64 = 0.72;
+/// The share that the first one aims at: in the middle between that and all.
+const AIM: f64 = 0.86;
 
 /// Why there is no JPEG.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +94,8 @@ pub fn small_painted(
 /// The best encoding found of those that fit.
 fn fit(sheet: &Sheet, max_bytes: usize, exif: &[u8]) -> Result<Option<Vec<u8>>, JpegError> {
     let (mut low, mut high) = (WORST, BEST);
-    let mut quality = FIRST;
+    let share = first_share(sheet, max_bytes, exif)?;
+    let mut quality = share.map_or(FIRST, |share| guess(FIRST, share / AIM)).clamp(low, high);
     let mut lowest = BEST;
     let mut found: Option<Vec<u8>> = None;
     for _ in 0..ATTEMPTS {
@@ -118,6 +123,15 @@ fn fit(sheet: &Sheet, max_bytes: usize, exif: &[u8]) -> Result<Option<Vec<u8>>, 
         found = Some(encode(sheet, WORST, Tables::Usual, exif)?).filter(|bytes| bytes.len() <= max_bytes);
     }
     Ok(found)
+}
+
+/// The share of `max_bytes` that all of it will take at quality [`FIRST`], by some of
+/// its rows: an attempt for a quarter of the time. `None` if it is so low that it may
+/// as well be tried.
+fn first_share(sheet: &Sheet, max_bytes: usize, exif: &[u8]) -> Result<Option<f64>, JpegError> {
+    let Some((bands, times)) = sheet.bands() else { return Ok(None) };
+    let samples = (encode(&bands, FIRST, Tables::Usual, &[])?.len() as f64 - FRAME).max(0.0);
+    Ok(Some((samples * times + FRAME + exif.len() as f64) / max_bytes as f64))
 }
 
 /// The quality at which about `1 / share` of the bytes come out. Bytes go about
@@ -175,6 +189,24 @@ mod tests {
         assert!(bytes.len() <= 12_000);
         assert!(decoded(&bytes).width() <= 480);
         assert!(matches!(small(&crop, 480, 300, b""), Err(JpegError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn some_rows_tell_how_many_bytes_all_of_them_take() {
+        for (width, height, seed) in [(480, 288, 1), (480, 300, 2), (200, 131, 3)] {
+            // Finer towards the bottom, as a road is.
+            let mut owned = Owned::noise(width, height, seed);
+            for (at, sample) in owned.y.iter_mut().enumerate() {
+                *sample = (100 + usize::from(*sample) * (at / width) / height / 4) as u8;
+            }
+            let sheet = Sheet::new(&Crop::take(&owned.picture(), &WHOLE).unwrap(), 480, 480);
+            let exif = [b'e'; 200];
+            let told = first_share(&sheet, 10_000, &exif).unwrap().unwrap() * 10_000.0;
+            let all = encode(&sheet, FIRST, Tables::Usual, &exif).unwrap().len() as f64;
+            assert!((told / all - 1.0).abs() < 0.15, "{told} of {all}");
+        }
+        let low = Sheet::new(&Crop::take(&Owned::noise(300, 60, 4).picture(), &WHOLE).unwrap(), 480, 480);
+        assert_eq!(first_share(&low, 10_000, b"").unwrap(), None);
     }
 
     #[test]

@@ -13,32 +13,38 @@
 //! `clip_file.rs` makes files of them that play however they end.
 
 mod album;
+mod checksum;
 mod clip_file;
 mod clip_plan;
 mod cover;
 mod crop;
 mod exif;
+mod handle;
 mod jpeg;
 mod mosaic;
 mod outbox;
+mod policy;
 mod portrait;
 mod retention;
 mod sharpness;
 mod sheet;
 mod shelf;
 mod status;
+mod unfinished;
 mod writer;
 
-pub use album::{Album, Bounds, Look, Shot, known_vehicles};
+pub use album::{Album, Bounds, Look, Shot, followed_people, known_vehicles};
+pub use checksum::{checksum, checksum_of};
 pub use clip_file::{ClipError, ClipFile, ClipStream};
 pub use clip_plan::{ClipPlan, ClipStep, ClipTimes};
 pub use cover::{FAINTEST_PERSON, person as person_cover};
 pub use crop::Crop;
 pub use exif::segment as exif_segment;
+pub use handle::{ClipHead, ClipTail, EvidenceHandle, EvidenceSetup, EvidenceThread, Still};
 pub use jpeg::{JpegError, Paint, small as small_jpeg, small_painted as painted_jpeg};
 pub use outbox::{Outgoing, StillKey, StillQueue};
+pub use policy::{Rules, Upheld, uphold};
 pub use portrait::{Unseen, portrait};
 pub use retention::Limits;
 pub use shelf::{Item, Kind};
 pub use status::{EvidenceFigures, EvidenceStatus};
-pub use writer::{ClipHead, ClipTail, EvidenceHandle, EvidenceSetup, EvidenceThread, Still, checksum};

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::shelf::{Item, Kind, new_file};
+use super::shelf::{Item, Kind, above, new_file, sync_folder};
 
 /// Some 24 MB.
 const MAX_WAITING: usize = 2000;
@@ -95,7 +95,8 @@ impl StillQueue {
     /// program goes on.
     pub fn put(&self, id: Uuid) -> io::Result<()> {
         // First: once it waits it may be sent, and then its mark is removed.
-        let noted = new_file(&self.mark(id)).map(drop);
+        let mark = self.mark(id);
+        let noted = new_file(&mark).and_then(|file| file.sync_all()).and_then(|()| sync_folder(above(&mark)));
         let mut state = self.state();
         state.version += 1;
         let version = state.version;
@@ -230,8 +231,12 @@ mod tests {
     fn only_so_many_wait() {
         let dir = tempfile::tempdir().unwrap();
         let _shelf = Shelf::open(dir.path()).unwrap();
+        let most = MAX_WAITING as u64;
+        for second in 0..most {
+            new_file(&dir.path().join("outbox").join(id(second, 0).to_string())).unwrap();
+        }
         let queue = StillQueue::open(dir.path().to_owned()).unwrap();
-        for second in 0..MAX_WAITING as u64 + 3 {
+        for second in most..most + 3 {
             queue.put(id(second, 0)).unwrap();
         }
         assert_eq!((queue.len(), queue.left_out()), (MAX_WAITING, 3));

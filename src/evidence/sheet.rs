@@ -8,6 +8,11 @@ use super::crop::{Crop, Samples};
 use crate::capture::{Colour, Matrix, Rotation};
 use crate::detect::{PlaneCrop, Resampler};
 
+/// Rows that an encoder takes at a time, chroma halved.
+const BAND: usize = 16;
+/// Fewer bands say nothing about the rest.
+const LEAST_BANDS: usize = 2;
+
 /// A picture ready for encoding. Chroma has half the luma's width and height,
 /// rounded up; none for a grey picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +78,18 @@ impl Sheet {
         Sheet { y: Samples { data: y, width, height }, chroma: Some(chroma) }
     }
 
+    /// Every fourth band of [`BAND`] rows, and how many times as many rows there are;
+    /// `None` if they are too few to stand for the others.
+    pub fn bands(&self) -> Option<(Sheet, f64)> {
+        let y = banded(&self.y, BAND);
+        if y.height < LEAST_BANDS * BAND {
+            return None;
+        }
+        let times = self.y.height as f64 / y.height as f64;
+        let chroma = self.chroma.as_ref().map(|planes| planes.each_ref().map(|plane| banded(plane, BAND / 2)));
+        Some((Sheet { y, chroma }, times))
+    }
+
     /// Width and height in pixels.
     pub fn size(&self) -> (usize, usize) {
         (self.y.width, self.y.height)
@@ -118,6 +135,15 @@ impl ImageBuffer for &Sheet {
             buffer.extend(doubled.take(self.y.width));
         }
     }
+}
+
+/// Every fourth `rows` rows, beginning with the second ones; only whole ones.
+fn banded(plane: &Samples, rows: usize) -> Samples {
+    let band = plane.width * rows;
+    let chosen = plane.data.chunks_exact(band.max(1)).skip(1).step_by(4);
+    let data: Vec<u8> = chosen.flatten().copied().collect();
+    let height = data.len() / plane.width.max(1);
+    Samples { data, width: plane.width, height }
 }
 
 fn row(plane: &Samples, y: usize) -> &[u8] {

@@ -6,11 +6,12 @@
 //!   stills/2026-05-01/<id>-small.jpg  what is sent on still/<id>
 //!   clips/2026-05-01/<id>.mp4         video
 //!   outbox/<id>                       a small still that waits to be sent
+//!   policy.json                       what pictures might show in the last run
 //! ```
 //!
 //! Folders are 0700, files 0600. `<id>` is the sighting's, a clip's its own; the
 //! day is the one in it (UUIDv7, RFC 9562). Nothing else in the folder is touched or
-//! counted. A clip that a crash cut off is a clip like any other.
+//! counted.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
@@ -205,14 +206,38 @@ impl Shelf {
 /// What the name of an unfinished file ends with.
 const UNFINISHED: &str = ".part";
 
-/// Makes a folder (0700) and those above it.
+/// Makes a folder (0700) and those above it; they are on the disk afterwards.
 pub fn make_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = above(folder);
+    make_folder(above)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    match sync_folder(above) {
+        // One in which others have made room for it: theirs to look after.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
+/// The folder that `path` is in.
+pub fn above(path: &Path) -> &Path {
+    path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The names in a folder as they are now, to the disk: a file that is synced may still
+/// have none there.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// Writes beside, then renames; all of it is on the disk afterwards.
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = above(path);
     make_folder(folder)?;
     let mut name = path.as_os_str().to_owned();
     name.push(UNFINISHED);
@@ -224,7 +249,7 @@ fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
         fs::rename(&unfinished, path)
     };
     write().inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
-    File::open(folder)?.sync_all()
+    sync_folder(folder)
 }
 
 /// A new file that only its owner can read.

@@ -7,42 +7,30 @@
 //!
 //! For each still: wait until the events about it are committed, make room, write
 //! the small one and put it into the outbox, then the full-size one, and say so
-//! with a `kept` event that carries its checksum.
+//! with a `kept` event that carries its checksum. What a crash kept the last run from
+//! saying is said first (`unfinished.rs`).
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread::JoinHandle;
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use ffmpeg_next as ffmpeg;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use sha2::{Digest, Sha256};
+use crossbeam_channel::RecvTimeoutError;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::clip_file::{ClipError, ClipFile, ClipStream};
-use super::crop::Crop;
+use super::checksum::checksum;
+use super::clip_file::{ClipError, ClipFile};
+use super::handle::{ClipHead, ClipTail, Ends, EvidenceSetup, Job, Still};
 use super::jpeg;
-use super::outbox::StillQueue;
-use super::retention::{Limits, Now, Tally, Why};
+use super::retention::{Now, Tally, Why};
 use super::shelf::{Item, Kind, Shelf};
-use super::status::{EvidenceFigures, EvidenceStatus};
-use crate::clock::{Beat, SystemClock};
-use crate::domain::{UtcMillis, to_hex};
-use crate::event::{Body, Class, Draft, Keepsake, Stamp};
-use crate::journal::JournalHandle;
-
-/// Stills and packets that may wait for the writer, and their bytes: a pre-roll of
-/// the largest ring, and what comes while the disk takes it.
-const QUEUE: usize = 4096;
-const QUEUE_BYTES: usize = 24 << 20;
-
-/// Places in it that packets leave free: a clip's end always finds one.
-const QUEUE_SPARE: usize = 64;
+use super::unfinished::{self, Begun, Whole};
+use crate::domain::UtcMillis;
+use crate::event::{Body, Class, Draft};
+use crate::journal::Note;
 
 /// A clip makes room for so much more of itself at a time.
 const CLIP_STEP: u64 = 1 << 20;
@@ -57,205 +45,21 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 const REPORT_INTERVAL: Duration = Duration::from_secs(3600);
 const COMPLAIN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A still of a sighting, ready to be kept.
-#[derive(Debug, Clone)]
-pub struct Still {
-    /// The sighting.
-    pub id: Uuid,
-    /// The camera's name.
-    pub camera: String,
-    /// When it was taken.
-    pub stamp: Stamp,
-    /// The small one, as it is to be sent.
-    pub small: Option<Vec<u8>>,
-    /// What the full-size one is made of, and its Exif segment.
-    pub full: Option<(Crop, Vec<u8>)>,
-}
-
-/// How a clip begins.
-pub struct ClipHead {
-    /// Its id.
-    pub id: Uuid,
-    /// What its packets are.
-    pub stream: ClipStream,
-    /// When its first picture was taken.
-    pub taken: UtcMillis,
-}
-
-/// How a clip ends.
-#[derive(Debug, Clone)]
-pub struct ClipTail {
-    /// Its id.
-    pub id: Uuid,
-    /// The camera's name.
-    pub camera: String,
-    /// Its first picture.
-    pub from: Stamp,
-    /// Its last picture.
-    pub to: UtcMillis,
-    /// Sightings that it shows.
-    pub shown: Vec<Uuid>,
-}
-
-enum Job {
-    Still(Box<Still>),
-    ClipBegins(Box<ClipHead>),
-    ClipPacket(Uuid, Box<ffmpeg::Packet>),
-    ClipEnds(Box<ClipTail>),
-    Stop,
-}
-
-impl Job {
-    /// Memory that it takes while it waits, about.
-    fn bytes(&self) -> usize {
-        match self {
-            Job::Still(still) => {
-                let full = still.full.as_ref().map_or(0, |(crop, exif)| crop.bytes() + exif.len());
-                still.small.as_ref().map_or(0, Vec::len) + full
-            }
-            Job::ClipPacket(_, packet) => packet.size(),
-            _ => 0,
-        }
-    }
-}
-
-/// What the writer needs.
-#[derive(Debug)]
-pub struct EvidenceSetup {
-    /// Where the files are.
-    pub folder: PathBuf,
-    /// How much is kept.
-    pub limits: Limits,
-    /// Where `kept` and `lost` events go.
-    pub journal: JournalHandle,
-    /// What time it is.
-    pub clock: SystemClock,
-    /// For the watchdog.
-    pub beat: Beat,
-}
-
-/// Everybody's way to the writer. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct EvidenceHandle {
-    jobs: Sender<Job>,
-    /// Bytes of the jobs that wait.
-    waiting: Arc<AtomicUsize>,
-    queue: StillQueue,
-    status: Arc<EvidenceStatus>,
-}
-
-/// The writer's thread, for whoever stops it.
-#[derive(Debug)]
-pub struct EvidenceThread {
-    jobs: Sender<Job>,
-    thread: JoinHandle<()>,
-}
-
-impl EvidenceHandle {
-    /// Hands over a still; never blocks.
-    pub fn keep(&self, still: Still) {
-        if !self.hand_over(Job::Still(Box::new(still))) {
-            warn!("a still is given up: the disk does not keep up");
-        }
-    }
-
-    /// Hands over the beginning of a clip; whether it was taken. Never blocks, as
-    /// the two below.
-    pub fn clip_begins(&self, head: ClipHead) -> bool {
-        self.hand_over(Job::ClipBegins(Box::new(head)))
-    }
-
-    /// Hands over the next packet of clip `id`, with stamps as the stream has them;
-    /// whether it was taken.
-    pub fn clip_packet(&self, id: Uuid, packet: ffmpeg::Packet) -> bool {
-        self.hand_over(Job::ClipPacket(id, Box::new(packet)))
-    }
-
-    /// Hands over the end of a clip.
-    pub fn clip_ends(&self, tail: ClipTail) {
-        // Not taken only when the writer has ended; the file is playable as it is.
-        self.hand_over(Job::ClipEnds(Box::new(tail)));
-    }
-
-    fn hand_over(&self, job: Job) -> bool {
-        let bytes = job.bytes();
-        let ends = matches!(job, Job::ClipEnds(_));
-        // Counted first: the writer takes it off as soon as it has the job.
-        let waiting = self.waiting.fetch_add(bytes, Relaxed).saturating_add(bytes);
-        let room = ends || (waiting <= QUEUE_BYTES && self.jobs.len() < QUEUE - QUEUE_SPARE);
-        let taken = room && self.jobs.try_send(job).is_ok();
-        if !taken {
-            self.waiting.fetch_sub(bytes, Relaxed);
-            self.status.dropped.fetch_add(1, Relaxed);
-        }
-        taken
-    }
-
-    /// Counters.
-    pub fn status(&self) -> &EvidenceStatus {
-        &self.status
-    }
-
-    /// What there is, what waits, and what went wrong.
-    pub fn figures(&self) -> EvidenceFigures {
-        self.status.figures((self.queue.len() as u64, self.queue.left_out()))
-    }
-}
-
-impl EvidenceThread {
-    /// Looks at the folder and starts the thread.
-    ///
-    /// # Errors
-    /// When the folder cannot be made or read, or there is no thread to be had.
-    pub fn start(setup: EvidenceSetup) -> io::Result<(EvidenceHandle, StillQueue, EvidenceThread)> {
-        let shelf = Shelf::open(&setup.folder)?;
-        let queue = StillQueue::open(setup.folder.clone())?;
-        let (jobs, inbox) = bounded(QUEUE);
-        let (status, waiting) = (Arc::new(EvidenceStatus::default()), Arc::<AtomicUsize>::default());
-        let mut writer = Writer {
-            waiting: Arc::clone(&waiting),
-            clips: BTreeMap::new(),
-            shelf,
-            queue: queue.clone(),
-            status: Arc::clone(&status),
-            setup,
-            removed: Tally::default(),
-            reported: None,
-            complained: None,
-        };
-        writer.show();
-        let thread = std::thread::Builder::new().name("evidence".into()).spawn(move || writer.run(&inbox))?;
-        let handle = EvidenceHandle { jobs: jobs.clone(), waiting, queue: queue.clone(), status };
-        Ok((handle, queue, EvidenceThread { jobs, thread }))
-    }
-
-    /// Writes what is waiting and ends the thread; false when that takes longer
-    /// than `patience`.
-    pub fn stop(self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        let _ = self.jobs.send_timeout(Job::Stop, patience);
-        while !self.thread.is_finished() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        self.thread.is_finished()
-    }
-}
-
-/// A clip that is being written; `None` once it has failed.
+/// A clip that is being written.
 struct Clip {
+    /// `None` once it has failed.
     file: Option<ClipFile>,
+    begun: Begun,
     time_base: ffmpeg::Rational,
     /// Room was made for so many bytes.
     room: u64,
 }
 
-struct Writer {
-    waiting: Arc<AtomicUsize>,
+pub(super) struct Writer {
+    setup: EvidenceSetup,
+    ends: Ends,
     clips: BTreeMap<Uuid, Clip>,
     shelf: Shelf,
-    queue: StillQueue,
-    status: Arc<EvidenceStatus>,
-    setup: EvidenceSetup,
     /// Removed and not yet reported.
     removed: Tally,
     reported: Option<Instant>,
@@ -263,10 +67,25 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self, inbox: &Receiver<Job>) {
+    pub(super) fn new(setup: EvidenceSetup, shelf: Shelf, ends: Ends) -> Writer {
+        let writer = Writer {
+            setup,
+            ends,
+            clips: BTreeMap::new(),
+            shelf,
+            removed: Tally::default(),
+            reported: None,
+            complained: None,
+        };
+        writer.show();
+        writer
+    }
+
+    pub(super) fn run(&mut self) {
+        self.finish_what_was_left();
         loop {
             self.setup.beat.waiting();
-            let job = match inbox.recv_timeout(TIDY_INTERVAL) {
+            let job = match self.ends.inbox.recv_timeout(TIDY_INTERVAL) {
                 Ok(job) => job,
                 Err(RecvTimeoutError::Timeout) => {
                     self.make_room(0);
@@ -276,16 +95,17 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            self.waiting.fetch_sub(job.bytes(), Relaxed);
+            self.ends.waiting.fetch_sub(job.bytes(), Relaxed);
             self.setup.beat.working(WORK_LIMIT);
             match job {
                 Job::Still(still) => self.still(*still),
-                Job::ClipBegins(head) => self.clip_begins(&head),
+                Job::ClipBegins(head) => self.clip_begins(*head),
                 Job::ClipPacket(id, packet) => {
                     self.clip_packet(id, *packet);
                     // Nothing else has changed.
                     continue;
                 }
+                Job::ClipShows(id, sightings) => self.clip_shows(id, sightings),
                 Job::ClipEnds(tail) => self.clip_ends(*tail),
                 Job::Stop => break,
             }
@@ -296,40 +116,82 @@ impl Writer {
         self.setup.beat.finished();
     }
 
+    /// What the last run has begun, and did not live to tell.
+    fn finish_what_was_left(&mut self) {
+        self.setup.beat.working(WORK_LIMIT);
+        match unfinished::left(&self.setup.journal) {
+            Ok(left) => left.into_iter().for_each(|(item, begun)| self.finish(item, begun)),
+            Err(e) => warn!("what the last run left is not looked at: {e}"),
+        }
+        self.report(false);
+        self.show();
+    }
+
+    /// Reports a file as far as it is whole, and forgets what was noted about it.
+    fn finish(&mut self, item: Item, begun: Option<Begun>) {
+        let forgotten = unfinished::note(&item, None);
+        let Some(begun) = begun.filter(|_| self.shelf.holds(&item)) else {
+            return self.tell(None, forgotten);
+        };
+        let mut alive = || self.setup.beat.working(WORK_LIMIT);
+        match unfinished::whole(&self.shelf.path(&item), item.kind, begun.from.t, &mut alive) {
+            Ok(Some(whole)) => {
+                debug!("{} was cut off, and is whole up to byte {}", item.name(), whole.bytes);
+                self.shelf.count(item, whole.bytes);
+                self.tell(Some(begun.kept(&item, whole)), forgotten);
+            }
+            // No picture had reached the disk.
+            Ok(None) => {
+                let _ = self.shelf.remove(&item);
+                self.tell(None, forgotten);
+            }
+            // The next start tries again.
+            Err(e) => self.complain(&format!("{} cannot be finished: {e}", item.name())),
+        }
+    }
+
     fn still(&mut self, still: Still) {
+        let item = Item::new(Kind::Full, still.id);
+        let begun = Begun { cam: still.camera, from: still.stamp, of: Vec::new() };
+        let note = still.full.is_some().then(|| unfinished::note(&item, Some(&begun)));
         // The event comes first: whoever gets the picture knows what it is of.
+        // A disk that takes nothing for hours is a reason to wait.
+        self.setup.beat.waiting();
         // A journal that is closed has written all that it will.
-        let _ = self.setup.journal.flush();
+        let _ = self.setup.journal.append_with_notes(Vec::new(), note.into_iter().collect());
         self.setup.beat.working(WORK_LIMIT);
         if let Some(small) = &still.small
             && self.write(Item::new(Kind::Small, still.id), small)
-            && let Err(e) = self.queue.put(still.id)
+            && let Err(e) = self.ends.queue.put(still.id)
         {
             self.complain(&format!("a still may be forgotten by a restart: {e}"));
         }
         let Some((crop, exif)) = &still.full else { return };
-        let item = Item::new(Kind::Full, still.id);
-        match jpeg::full(crop, exif) {
-            Ok(bytes) => {
-                if self.write(item, &bytes) {
-                    self.say_kept(&still, &item, &bytes);
-                }
-            }
+        let written = match jpeg::full(crop, exif) {
+            Ok(bytes) => self.write(item, &bytes).then_some(bytes),
             Err(e) => {
-                self.status.failed.fetch_add(1, Relaxed);
+                self.ends.status.failed.fetch_add(1, Relaxed);
                 self.complain(&e.to_string());
+                None
             }
-        }
+        };
+        let kept = written.map(|bytes| {
+            let whole = Whole { bytes: bytes.len() as u64, sha256: checksum(&bytes), to: None };
+            begun.kept(&item, whole)
+        });
+        self.tell(kept, unfinished::note(&item, None));
     }
 
-    fn clip_begins(&mut self, head: &ClipHead) {
+    fn clip_begins(&mut self, head: ClipHead) {
         let item = Item::new(Kind::Clip, head.id);
-        let mut clip = Clip { file: None, time_base: head.stream.time_base, room: CLIP_STEP };
+        let begun = Begun { cam: head.camera, from: head.from, of: head.shown };
+        let mut clip = Clip { file: None, begun, time_base: head.stream.time_base, room: CLIP_STEP };
         if !self.make_room(CLIP_STEP) {
-            self.status.failed.fetch_add(1, Relaxed);
+            self.ends.status.failed.fetch_add(1, Relaxed);
             self.complain("no room: evidence.max_size or evidence.min_free leaves none");
         } else {
-            match ClipFile::begin(&self.shelf.path(&item), &head.stream, head.taken) {
+            self.tell(None, unfinished::note(&item, Some(&clip.begun)));
+            match ClipFile::begin(&self.shelf.path(&item), &head.stream, head.from.t) {
                 Ok(file) => {
                     self.shelf.count(item, file.bytes());
                     clip.file = Some(file);
@@ -342,6 +204,13 @@ impl Writer {
             }
         }
         self.clips.insert(head.id, clip);
+    }
+
+    fn clip_shows(&mut self, id: Uuid, sightings: Vec<Uuid>) {
+        let Some(clip) = self.clips.get_mut(&id) else { return };
+        clip.begun.of = sightings;
+        let note = unfinished::note(&Item::new(Kind::Clip, id), Some(&clip.begun));
+        self.tell(None, note);
     }
 
     fn clip_packet(&mut self, id: Uuid, packet: ffmpeg::Packet) {
@@ -360,7 +229,7 @@ impl Writer {
             if clip.file.as_ref().is_some_and(|file| file.bytes() > clip.room) {
                 clip.room += CLIP_STEP;
                 if !self.make_room(CLIP_STEP) || !self.shelf.holds(&item) {
-                    self.status.failed.fetch_add(1, Relaxed);
+                    self.ends.status.failed.fetch_add(1, Relaxed);
                     self.complain("a clip ends early: evidence.max_size or evidence.min_free leaves no room");
                     clip.file = None;
                 }
@@ -371,51 +240,38 @@ impl Writer {
 
     fn clip_ends(&mut self, tail: ClipTail) {
         let item = Item::new(Kind::Clip, tail.id);
+        let begun = Begun { cam: tail.camera, from: tail.from, of: tail.shown };
         let clip = self.clips.remove(&tail.id).filter(|_| self.shelf.holds(&item));
-        let Some(file) = clip.and_then(|clip| clip.file) else { return };
-        match file.finish() {
-            Ok((bytes, sha256)) => {
+        match clip.and_then(|clip| clip.file).map(ClipFile::finish) {
+            Some(Ok((bytes, sha256))) => {
                 self.shelf.count(item, bytes);
-                self.status.written.fetch_add(1, Relaxed);
-                let body = Body::Kept {
-                    id: tail.id,
-                    cam: tail.camera,
-                    what: Keepsake::Clip,
-                    file: item.name(),
-                    bytes,
-                    sha256,
-                    to: Some(tail.to),
-                    of: tail.shown,
-                };
-                self.append(Draft { stamp: tail.from, body, replay: false });
+                self.ends.status.written.fetch_add(1, Relaxed);
+                let whole = Whole { bytes, sha256, to: Some(tail.to) };
+                self.tell(Some(begun.kept(&item, whole)), unfinished::note(&item, None));
             }
-            Err(e) => self.clip_failed(&e),
+            Some(Err(e)) => {
+                self.clip_failed(&e);
+                self.finish(item, Some(begun));
+            }
+            // It failed earlier, or had to make room.
+            None => self.finish(item, Some(begun)),
         }
     }
 
     fn clip_failed(&mut self, e: &ClipError) {
-        self.status.failed.fetch_add(1, Relaxed);
+        self.ends.status.failed.fetch_add(1, Relaxed);
         self.complain(&format!("a clip cannot be written: {e}"));
     }
 
-    fn say_kept(&self, still: &Still, item: &Item, bytes: &[u8]) {
-        let body = Body::Kept {
-            id: still.id,
-            cam: still.camera.clone(),
-            what: Keepsake::Still,
-            file: item.name(),
-            bytes: bytes.len() as u64,
-            sha256: checksum(bytes),
-            to: None,
-            of: Vec::new(),
-        };
-        self.append(Draft { stamp: still.stamp, body, replay: false });
+    /// Hands an event and a note over to the journal.
+    fn tell(&self, event: Option<Draft>, note: Note) {
+        self.hand_over(event, vec![note]);
     }
 
-    fn append(&self, draft: Draft) {
+    fn hand_over(&self, event: Option<Draft>, notes: Vec<Note>) {
         // A disk that takes nothing for hours is a reason to wait.
         self.setup.beat.waiting();
-        if let Err(e) = self.setup.journal.append(vec![draft]) {
+        if let Err(e) = self.setup.journal.append_noting(event.into_iter().collect(), notes) {
             debug!("the journal has ended before the evidence: {e}");
         }
         self.setup.beat.working(WORK_LIMIT);
@@ -424,17 +280,17 @@ impl Writer {
     /// Makes room and writes; whether it is written.
     fn write(&mut self, item: Item, content: &[u8]) -> bool {
         if !self.make_room(content.len() as u64) {
-            self.status.failed.fetch_add(1, Relaxed);
+            self.ends.status.failed.fetch_add(1, Relaxed);
             self.complain("no room: evidence.max_size or evidence.min_free leaves none");
             return false;
         }
         match self.shelf.write(item, content) {
             Ok(()) => {
-                self.status.written.fetch_add(1, Relaxed);
+                self.ends.status.written.fetch_add(1, Relaxed);
                 true
             }
             Err(e) => {
-                self.status.failed.fetch_add(1, Relaxed);
+                self.ends.status.failed.fetch_add(1, Relaxed);
                 self.complain(&format!("{} cannot be written: {e}", item.name()));
                 false
             }
@@ -457,7 +313,7 @@ impl Writer {
                 return false;
             }
             if why != Why::Age {
-                self.status.removed.fetch_add(1, Relaxed);
+                self.ends.status.removed.fetch_add(1, Relaxed);
                 self.removed.add(&item, why);
             }
         }
@@ -479,7 +335,7 @@ impl Writer {
             self.reported = Some(now);
             warn!("{why}");
             let body = Body::Lost { from: 0, to: 0, n, class: Class::Telemetry, why };
-            self.append(Draft { stamp: self.setup.clock.now(), body, replay: false });
+            self.hand_over(Some(Draft { stamp: self.setup.clock.now(), body, replay: false }), Vec::new());
         }
     }
 
@@ -492,16 +348,15 @@ impl Writer {
     }
 
     fn show(&self) {
-        self.status.files.store(self.shelf.items().count() as u64, Relaxed);
-        self.status.bytes.store(self.shelf.bytes(), Relaxed);
+        self.ends.status.files.store(self.shelf.items().count() as u64, Relaxed);
+        self.ends.status.bytes.store(self.shelf.bytes(), Relaxed);
     }
-}
-
-/// SHA-256 in lower-case hexadecimal.
-pub fn checksum(bytes: &[u8]) -> String {
-    to_hex(&Sha256::digest(bytes))
 }
 
 fn free(folder: &Path) -> Option<u64> {
     rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

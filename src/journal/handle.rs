@@ -117,6 +117,17 @@ impl JournalHandle {
             .map_err(|_| JournalError::Closed)
     }
 
+    /// Like [`append`](Self::append), and stores `notes` in the transaction of the
+    /// events: none of them is there without the others.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn append_noting(&self, drafts: Vec<Draft>, notes: Vec<Note>) -> Result<(), JournalError> {
+        self.commands
+            .send(Command::Append { drafts, notes, done: None, timing: None })
+            .map_err(|_| JournalError::Closed)
+    }
+
     /// Hands events over and returns when they and all before them are
     /// committed, with the last committed number.
     ///

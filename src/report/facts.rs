@@ -11,7 +11,10 @@ use super::heat::{Heat, heat};
 use super::pairs::{Pairs, pairs};
 use super::watched::{Watched, joined, watched};
 use crate::domain::{Group, UtcMillis};
-use crate::event::{Body, Conf, Phase, TimeSource};
+use crate::event::{Body, Conf, Keepsake, Phase, TimeSource};
+
+/// Of a clip that says it shows more sightings, only so many are told of it.
+const MOST_IN_A_CLIP: usize = 200;
 
 /// What the report is asked for.
 #[derive(Debug, Clone)]
@@ -46,6 +49,8 @@ pub struct Period {
 /// A file that is kept on the unit, from its `kept` event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Kept {
+    /// A still's is the sighting's, a clip has its own.
+    pub id: Uuid,
     /// What it is, as on the wire.
     pub what: String,
     /// Its name below the unit's evidence folder.
@@ -146,6 +151,9 @@ pub struct Convoy {
     pub last: UtcMillis,
     /// Whether its end was reported.
     pub ended: bool,
+    /// Whether it ended after the period; all that belong to it are counted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub goes_on: bool,
 }
 
 /// How good the times of the crossings are.
@@ -263,7 +271,7 @@ impl Report {
             recordings: inside.iter().any(|told| is_recording(told)),
             timing: timing(&crossings),
             heat: heats(&units, &crossings, &watched, &settings.calendar),
-            convoys: convoys(&inside),
+            convoys: convoys(&told, settings),
             returns: pairs(&crossings),
             notes: notes(&inside),
             crossings,
@@ -314,13 +322,19 @@ fn ends(all: &[Told]) -> BTreeMap<(&str, Uuid), (&str, Option<&String>)> {
         .collect()
 }
 
+/// Files by the sightings that they show.
 fn kept(all: &[Told]) -> BTreeMap<(&str, Uuid), Vec<Kept>> {
     let mut by_id: BTreeMap<(&str, Uuid), Vec<Kept>> = BTreeMap::new();
     for told in all {
-        if let Body::Kept { id, what, file, bytes, sha256, .. } = &told.event.body {
-            let what = serde_json::to_value(what).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-            let kept = Kept { what, file: file.clone(), bytes: *bytes, sha256: sha256.clone() };
-            by_id.entry((&told.event.unit, *id)).or_default().push(kept);
+        let Body::Kept { id, what, file, bytes, sha256, of, .. } = &told.event.body else { continue };
+        let name = serde_json::to_value(what).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        let kept = Kept { id: *id, what: name, file: file.clone(), bytes: *bytes, sha256: sha256.clone() };
+        let shown = match what {
+            Keepsake::Still => std::slice::from_ref(id),
+            Keepsake::Clip => of.get(..MOST_IN_A_CLIP).unwrap_or(of),
+        };
+        for sighting in shown {
+            by_id.entry((&told.event.unit, *sighting)).or_default().push(kept.clone());
         }
     }
     by_id
@@ -437,9 +451,10 @@ fn heats(units: &BTreeSet<String>, crossings: &[Crossing], watched: &[Watched], 
     units.iter().map(one).filter(|heat| !heat.days.is_empty()).collect()
 }
 
-fn convoys(inside: &[&Told]) -> Vec<Convoy> {
+/// Those of which a part lies in the period, whole.
+fn convoys(all: &[Told], settings: &Settings) -> Vec<Convoy> {
     let mut by_id: BTreeMap<(&str, Uuid), Convoy> = BTreeMap::new();
-    for told in inside {
+    for told in all {
         let Body::Group { phase, gid, cam, wire, dir, grp, n, t0 } = &told.event.body else { continue };
         let ended = *phase == Phase::End;
         let convoy = Convoy {
@@ -452,6 +467,7 @@ fn convoys(inside: &[&Told]) -> Vec<Convoy> {
             first: t0.map(|t| told.moved(t)),
             last: told.t,
             ended,
+            goes_on: ended && settings.until.is_some_and(|until| told.t >= until),
         };
         let entry = by_id.entry((&told.event.unit, *gid)).or_insert_with(|| convoy.clone());
         // The end is the last word.
@@ -459,7 +475,11 @@ fn convoys(inside: &[&Told]) -> Vec<Convoy> {
             *entry = convoy;
         }
     }
-    let mut list: Vec<Convoy> = by_id.into_values().collect();
+    let overlaps = |convoy: &Convoy| {
+        settings.since.is_none_or(|since| convoy.last >= since)
+            && settings.until.is_none_or(|until| convoy.first.unwrap_or(convoy.last) < until)
+    };
+    let mut list: Vec<Convoy> = by_id.into_values().filter(overlaps).collect();
     list.sort_by_key(|convoy| convoy.first.unwrap_or(convoy.last));
     list
 }

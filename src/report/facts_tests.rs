@@ -77,9 +77,8 @@ fn the_period_cuts_by_the_time_that_is_known_now() {
     assert_eq!(Report::new(collection(bodies()), &early).crossings.iter().map(|c| c.seq).collect::<Vec<_>>(), [2]);
 }
 
-#[test]
-fn a_convoy_is_told_once_by_its_end() {
-    let group = |phase, n, t0| Body::Group {
+fn group(phase: Phase, n: u32, t0: Option<i64>) -> Body {
+    Body::Group {
         phase,
         gid: Uuid::from_u128(5),
         cam: "road".into(),
@@ -87,12 +86,63 @@ fn a_convoy_is_told_once_by_its_end() {
         dir: "in".into(),
         grp: Group::Vehicle,
         n,
-        t0,
-    };
-    let both = vec![group(Phase::Start, 2, None), group(Phase::End, 4, Some(UtcMillis(10)))];
+        t0: t0.map(UtcMillis),
+    }
+}
+
+#[test]
+fn a_convoy_is_told_once_by_its_end() {
+    let both = vec![group(Phase::Start, 2, None), group(Phase::End, 4, Some(10))];
     let report = Report::new(collection(both), &settings());
     assert_eq!(report.convoys.len(), 1);
     assert_eq!((report.convoys[0].n, report.convoys[0].first, report.convoys[0].ended), (4, Some(UtcMillis(10)), true));
+    assert!(!report.convoys[0].goes_on);
+}
+
+#[test]
+fn a_convoy_that_reaches_out_of_the_period_is_told_whole() {
+    // The first at half a minute, the second at one minute, the last at three.
+    let events = || vec![group(Phase::Start, 2, None), end(1, "car"), group(Phase::End, 4, Some(30_000))];
+    let convoys = |since: Option<i64>, until: Option<i64>| {
+        let settings = Settings { since: since.map(UtcMillis), until: until.map(UtcMillis), ..settings() };
+        Report::new(collection(events()), &settings).convoys
+    };
+    let told = |convoy: &Convoy| (convoy.n, convoy.ended, convoy.goes_on);
+    assert_eq!(convoys(None, Some(120_000)).iter().map(told).collect::<Vec<_>>(), [(4, true, true)]);
+    assert_eq!(convoys(Some(120_000), None).iter().map(told).collect::<Vec<_>>(), [(4, true, false)]);
+    assert_eq!((convoys(None, Some(30_000)), convoys(Some(180_001), None)), (vec![], vec![]));
+    // Nobody knows how it went on.
+    let open = Report::new(collection(vec![group(Phase::Start, 2, None)]), &settings()).convoys;
+    assert_eq!(open.iter().map(told).collect::<Vec<_>>(), [(2, false, false)]);
+}
+
+#[test]
+fn a_clip_belongs_to_every_sighting_that_it_shows() {
+    let kept = |id: u128, what, of: Vec<Uuid>| Body::Kept {
+        id: Uuid::from_u128(id),
+        cam: "road".into(),
+        what,
+        file: "somewhere".into(),
+        bytes: 9,
+        sha256: format!("{id:064x}"),
+        to: None,
+        of,
+    };
+    // It says that it shows more than anybody would believe.
+    let many = (1..=300).map(Uuid::from_u128).collect();
+    let bodies = vec![
+        crossing_body(1, "car", "in"),
+        crossing_body(2, "bus", "in"),
+        crossing_body(250, "bus", "in"),
+        kept(1, Keepsake::Still, Vec::new()),
+        kept(77, Keepsake::Clip, many),
+    ];
+    let report = Report::new(collection(bodies), &settings());
+    let files = |i: usize| -> Vec<(u128, &str)> {
+        report.crossings[i].kept.iter().map(|kept| (kept.id.as_u128(), kept.what.as_str())).collect()
+    };
+    assert_eq!(files(0), [(1, "still"), (77, "clip")]);
+    assert_eq!((files(1), files(2)), (vec![(77, "clip")], vec![]));
 }
 
 #[test]

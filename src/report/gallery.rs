@@ -1,17 +1,15 @@
-//! The pictures of a report: found in an evidence folder, checked against the
+//! The pictures and clips of a report: found in an evidence folder, checked against the
 //! checksums that the events name. Only what agrees is shown. What is not there is
 //! not missed: stills go when room is needed, and a folder may not be at hand.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::facts::Report;
-use crate::domain::to_hex;
-use crate::evidence::{Item, Kind};
+use crate::evidence::{Item, Kind, checksum, checksum_of};
 
 /// No still is larger.
 const LARGEST: u64 = 16 << 20;
@@ -42,7 +40,7 @@ pub struct Gallery {
 }
 
 impl Gallery {
-    /// Looks for every still that the crossings name. `clear` shows those at full
+    /// Looks for every still and clip that the crossings name. `clear` shows those at full
     /// size, where there are some, instead of the small ones.
     pub fn find(folder: &Path, report: &Report, clear: bool) -> Gallery {
         let mut gallery = Gallery { clear, ..Gallery::default() };
@@ -50,15 +48,36 @@ impl Gallery {
             if let Some(sha256) = &crossing.still {
                 gallery.take(folder, Item::new(Kind::Small, crossing.id), sha256, true);
             }
-            for kept in crossing.kept.iter().filter(|kept| kept.what == "still") {
-                gallery.take(folder, Item::new(Kind::Full, crossing.id), &kept.sha256, clear);
+            for kept in &crossing.kept {
+                match kept.what.as_str() {
+                    "still" => gallery.take(folder, Item::new(Kind::Full, kept.id), &kept.sha256, clear),
+                    "clip" => gallery.check(folder, Item::new(Kind::Clip, kept.id), &kept.sha256),
+                    _ => {}
+                }
             }
         }
         gallery
     }
 
-    /// The file's name is made from the sighting's id alone: what an event says
-    /// about names is not followed.
+    /// A file of any size, which is not shown.
+    fn check(&mut self, folder: &Path, item: Item, sha256: &str) {
+        let key = (item.id, sha256.to_owned());
+        if self.checked.contains_key(&key) {
+            return;
+        }
+        let path = folder.join(item.name());
+        let readable = fs::metadata(&path).is_ok_and(|meta| meta.is_file());
+        let found = readable.then(|| checksum_of(&mut File::open(&path).ok()?, &mut || {}).ok()).flatten();
+        let checked = match found {
+            None => Checked::NotAtHand,
+            Some(found) if found.eq_ignore_ascii_case(sha256) => Checked::Agrees,
+            Some(_) => Checked::Differs,
+        };
+        self.checked.insert(key, checked);
+    }
+
+    /// The file's name is made from its id alone: what an event says about names is
+    /// not followed.
     fn take(&mut self, folder: &Path, item: Item, sha256: &str, show: bool) {
         let key = (item.id, sha256.to_owned());
         if self.checked.contains_key(&key) {
@@ -69,7 +88,7 @@ impl Gallery {
         let bytes = readable.then(|| fs::read(&path).ok()).flatten();
         let checked = match &bytes {
             None => Checked::NotAtHand,
-            Some(bytes) if to_hex(&Sha256::digest(bytes)).eq_ignore_ascii_case(sha256) => Checked::Agrees,
+            Some(bytes) if checksum(bytes).eq_ignore_ascii_case(sha256) => Checked::Agrees,
             Some(_) => Checked::Differs,
         };
         self.checked.insert(key, checked);
@@ -86,7 +105,7 @@ impl Gallery {
         self.pictures.get(&id).map(Vec::as_slice)
     }
 
-    /// What became of the file with this checksum about sighting `id`.
+    /// What became of the file of this id with this checksum.
     pub fn checked(&self, id: Uuid, sha256: &str) -> Checked {
         self.checked.get(&(id, sha256.to_owned())).copied().unwrap_or(Checked::NotAtHand)
     }

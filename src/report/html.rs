@@ -302,8 +302,8 @@ fn records(report: &Report, gallery: &Gallery) -> Markup {
                 } } }
             }
             (oddities(report))
-            @if files.is_empty() { p { "No crossing has a picture named in its records." } } @else {
-                p { "The checksum of each picture was recorded in an event when the picture was made. " em { "File at hand" }
+            @if files.is_empty() { p { "No crossing has a picture or clip named in its records." } } @else {
+                p { "The checksum of each picture and clip was recorded in an event when it was made. " em { "File at hand" }
                     ": whether the file was there when this report was made, and still had that checksum." }
                 (tables::checksums(&files))
             }

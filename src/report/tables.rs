@@ -1,8 +1,11 @@
 //! The tables of the page.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
+use uuid::Uuid;
 
 use super::facts::{Crossing, LineTotals, Report};
 use super::gallery::{Checked, Gallery};
@@ -111,6 +114,7 @@ pub fn convoys(report: &Report) -> Markup {
                 td class="when" data-label="Last" {
                     (report.calendar.to_the_second(convoy.last))
                     @if !convoy.ended { " " small { "its end is not recorded" } }
+                    @if convoy.goes_on { " " small { "goes on after this period" } }
                 }
                 td { (place(report, &convoy.unit, &convoy.cam, &convoy.wire)) }
                 td { "→ " (shown(&convoy.dir)) }
@@ -212,25 +216,35 @@ fn how_sure(c: &Crossing) -> String {
 
 /// One file that the events name.
 pub struct FileLine<'a> {
-    crossing: usize,
+    /// The numbers of the crossings of what it shows.
+    crossings: Vec<usize>,
     what: &'a str,
+    /// A clip's own name.
+    id: Option<Uuid>,
     sha256: &'a str,
     checked: Checked,
 }
 
-/// The stills (and clips) of the crossings, each once.
+/// The stills and clips of the crossings, each once.
 pub fn files<'a>(report: &'a Report, gallery: &Gallery) -> Vec<FileLine<'a>> {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut list = Vec::new();
+    let mut places = BTreeMap::new();
+    let mut list: Vec<FileLine<'a>> = Vec::new();
     for (i, c) in report.crossings.iter().enumerate() {
-        let small = c.still.iter().map(|sha256| ("still, small", sha256.as_str()));
+        let small = c.still.iter().map(|sha256| ("still, small", c.id, sha256.as_str()));
         let kept = c.kept.iter().map(|kept| match kept.what.as_str() {
-            "still" => ("still, full size", kept.sha256.as_str()),
-            what => (what, kept.sha256.as_str()),
+            "still" => ("still, full size", kept.id, kept.sha256.as_str()),
+            what => (what, kept.id, kept.sha256.as_str()),
         });
-        for (what, sha256) in small.chain(kept) {
-            if seen.insert((&c.unit, c.id, sha256)) {
-                list.push(FileLine { crossing: i + 1, what, sha256, checked: gallery.checked(c.id, sha256) });
+        for (what, id, sha256) in small.chain(kept) {
+            let place = *places.entry((&c.unit, id, sha256)).or_insert(list.len());
+            match list.get_mut(place) {
+                Some(line) if line.crossings.last() == Some(&(i + 1)) => {}
+                Some(line) => line.crossings.push(i + 1),
+                None => {
+                    let checked = gallery.checked(id, sha256);
+                    let own = (id != c.id).then_some(id);
+                    list.push(FileLine { crossings: vec![i + 1], what, id: own, sha256, checked });
+                }
             }
         }
     }
@@ -239,6 +253,7 @@ pub fn files<'a>(report: &'a Report, gallery: &Gallery) -> Vec<FileLine<'a>> {
 
 /// Their checksums.
 pub fn checksums(files: &[FileLine<'_>]) -> Markup {
+    let numbers = |file: &FileLine<'_>| file.crossings.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
     html! {
         table class="cards" {
             thead { tr {
@@ -246,8 +261,8 @@ pub fn checksums(files: &[FileLine<'_>]) -> Markup {
                 th scope="col" { "SHA-256 as recorded" } th scope="col" { "File at hand" }
             } }
             tbody { @for file in files { tr {
-                td class="n" data-label="Crossing" { (file.crossing) }
-                td { (shown(file.what)) }
+                td class="n" data-label="Crossing" { (numbers(file)) }
+                td { (shown(file.what)) @if let Some(id) = file.id { br; small { code { (id) } } } }
                 td { code { (shown(file.sha256)) } }
                 td data-label="File at hand" { (match file.checked {
                     Checked::Agrees => "yes, it agrees",

@@ -6,7 +6,7 @@ use crate::capture::{Activity, CaptureError, Frame};
 use crate::config::{CameraConfig, Config};
 use crate::detect::{Attention, Demand, DetectError, Detection, Detector, InTurn, Looker, Need, Schedule, View, WHOLE};
 use crate::domain::{BBox, Light, Mono};
-use crate::evidence::{Album, FAINTEST_PERSON, Look, known_vehicles, person_cover};
+use crate::evidence::{Album, FAINTEST_PERSON, Look, followed_people, known_vehicles, person_cover};
 use crate::motion::{Motion, State};
 use crate::scene::{Happening, Ids, SceneRules, SightingEnd, Zones};
 use crate::track::Tracker;
@@ -263,6 +263,8 @@ impl Analysis {
         let mut people: Vec<BBox> = looker.people().iter().map(person_cover).collect();
         // Also whom looks at parts of the picture have found.
         people.extend(self.album.iter().flat_map(|album| album.people(at, self.tracker.tracks())));
+        // And who is followed, although this look misses them: they stand.
+        people.extend(followed_people(self.tracker.tracks()));
         Ok(Some(Overview {
             people,
             vehicles: known_vehicles(self.tracker.tracks(), at).collect(),
@@ -301,5 +303,32 @@ impl Analysis {
         self.compared = None;
         self.attention.reset();
         self.schedule.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::DetectorConfig;
+
+    #[test]
+    fn who_is_followed_is_hidden_in_a_picture_of_now_that_the_detector_misses_them_in() {
+        // Its one person stands at (12, 12) ± 8 of 32 pixels in a bright picture.
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bright_person_raw.onnx");
+        let detector = DetectorConfig { model: Some(path.into()), ..DetectorConfig::default() };
+        let config = Config { detector, ..Config::default() };
+        let detector = SharedDetector::new(Detector::open(&config.detector).unwrap());
+        // No stills, so there is no album that would remember them.
+        let mut analysis = Analysis::new(&config, &CameraConfig::default(), detector);
+        let at = Mono::from_micros(5_000_000);
+        let mut out = Vec::new();
+        analysis.frame(&mut Frame::grey((64, 64), 255, at), &mut |_| uuid::Uuid::nil(), &mut out).unwrap();
+        assert_eq!(analysis.tracker.tracks().len(), 1);
+        let mut dark = Frame::grey((64, 64), 0, at);
+        let seen = analysis.overview(&mut dark, 0.3).unwrap().unwrap();
+        assert_eq!(seen.detections, []);
+        let person = BBox::new(0.125, 0.125, 0.5, 0.5);
+        assert!(seen.people.iter().any(|hidden| person.share_inside(hidden) > 0.99), "{:?}", seen.people);
     }
 }

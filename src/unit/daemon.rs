@@ -3,9 +3,9 @@
 //!
 //! Start: journal, detector, uplink, cameras; then systemd is told. Stop
 //! (SIGTERM, SIGINT, or all files played): cameras, open sightings, commit,
-//! delivery for up to three seconds, journal. A thread that panics stops the
-//! rest in the same order with exit code 1, so that a supervisor starts a
-//! whole daemon again instead of living with half of one.
+//! delivery and the last stills for up to three seconds, journal. A thread that
+//! panics stops the rest in the same order with exit code 1, so that a supervisor
+//! starts a whole daemon again instead of living with half of one.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -20,6 +20,7 @@ use super::gating::Gating;
 use super::memory;
 use super::orders::OrderDesk;
 use super::portraits::{self, Ask, Portraits};
+use super::privacy;
 use super::recorder::Recorder;
 use super::report::Reporter;
 use super::timekeeping::Timekeeping;
@@ -39,9 +40,10 @@ use crate::uplink::{
 /// How long stopping takes at most, all together under five seconds: the
 /// cameras, the commit of their last events, the delivery of what is
 /// undelivered (with a second for the goodbye, and within a time that counts
-/// from the beginning), the commit of the acknowledgements.
+/// from the beginning) while the last stills are written (within the same), the
+/// commit of the acknowledgements.
 const CAMERAS_STOP: Duration = Duration::from_millis(900);
-const EVIDENCE_STOP: Duration = Duration::from_millis(500);
+const EVIDENCE_FIRST: Duration = Duration::from_millis(500);
 const LAST_COMMIT: Duration = Duration::from_millis(900);
 const UPLINK_STOP: Duration = Duration::from_secs(3);
 const UPLINK_STOPPED_BY: Duration = Duration::from_millis(3000);
@@ -95,7 +97,10 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let _timekeeping =
         Timekeeping::start(clock.clone(), config.clock.gpsd.clone(), journal.clone(), beats.register("clock"))?;
     let (askers, asks) = portraits::channels(&config.camera);
-    let fetch = Fetch::new(config, askers);
+    // Before anything that is kept can be sent.
+    let before = privacy::settle(config, &clock, &journal)
+        .map_err(|why| RunError::Evidence { path: config.evidence_folder(), why })?;
+    let fetch = Fetch::new(config, before, askers);
     let desk = OrderDesk::start(clock.clone(), journal.clone(), fetch, beats.register("orders"))?;
     memory::give_back();
     let stats: Vec<(String, Arc<CameraStats>)> =
@@ -360,16 +365,18 @@ fn stop(
     if !cameras.wait(Instant::now() + CAMERAS_STOP) {
         tracing::warn!("a camera did not stop in time; it is left behind");
     }
-    // It waits for the commit of the events that its stills belong to.
-    if evidence.is_some_and(|evidence| !evidence.thread.stop(EVIDENCE_STOP)) {
-        tracing::warn!("the last stills are not written; they are lost");
-    }
+    // Its stills go out with the last events; a slow card has as long as the link.
+    let is_written = |deadline| evidence.as_ref().is_none_or(|evidence| evidence.thread.stop_by(deadline));
+    is_written(Instant::now() + EVIDENCE_FIRST);
     // The uplink delivers what is committed: it must be, before it is told to end.
     if !journal.flush_within(LAST_COMMIT) {
         tracing::warn!("the last events are not committed yet; they will be sent after the next start");
     }
     if let Some(uplink) = uplink {
         uplink.stop(UPLINK_STOP.min(UPLINK_STOPPED_BY.saturating_sub(began.elapsed())));
+    }
+    if !is_written(began + UPLINK_STOPPED_BY) {
+        tracing::warn!("the last stills are not written; they are lost");
     }
     journal_thread.stop(JOURNAL_STOP)?;
     Ok(())

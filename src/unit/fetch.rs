@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::portraits::{Ask, Askers};
 use crate::config::{Config, People};
 use crate::control::{Answering, OutgoingFile, PORTRAIT_WIDTHS, Portrait, Reason, Refusal};
+use crate::domain::UtcMillis;
 use crate::evidence::{Item, Kind};
 
 /// See the module's description.
@@ -18,13 +19,16 @@ use crate::evidence::{Item, Kind};
 pub struct Fetch {
     folder: PathBuf,
     clear: bool,
+    /// What was before this may show more than the configuration allows now.
+    before: UtcMillis,
     askers: Askers,
 }
 
 impl Fetch {
-    /// What there is by `config`; its cameras are asked by `askers`.
-    pub fn new(config: &Config, askers: Askers) -> Fetch {
-        Fetch { folder: config.evidence_folder(), clear: config.privacy.people == People::Clear, askers }
+    /// What there is by `config`, but nothing about what was `before`; its cameras are
+    /// asked by `askers`.
+    pub fn new(config: &Config, before: UtcMillis, askers: Askers) -> Fetch {
+        Fetch { folder: config.evidence_folder(), clear: config.privacy.people == People::Clear, before, askers }
     }
 
     /// A file that is kept, from byte `from` on. Reads all of it.
@@ -36,11 +40,15 @@ impl Fetch {
             let why = "nobody is hidden in it, and privacy.people is not \"clear\"";
             return Err(Refusal::new(Reason::Privacy, why));
         }
+        let item = Item::new(kind, id);
+        if item.taken < self.before {
+            let why = "it was made when pictures might show more than they may now, and stays on the unit";
+            return Err(Refusal::new(Reason::Privacy, why));
+        }
         let media = match kind {
             Kind::Clip => "video/mp4",
             Kind::Full | Kind::Small => "image/jpeg",
         };
-        let item = Item::new(kind, id);
         let unreadable = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => Refusal::new(Reason::Missing, format!("there is no {}", item.name())),
             _ => Refusal::new(Reason::Failed, format!("{} cannot be read: {e}", item.name())),
@@ -79,12 +87,16 @@ mod tests {
     use std::sync::Arc;
 
     fn fetch(folder: &std::path::Path, people: People) -> Fetch {
+        fetch_since(folder, people, UtcMillis(i64::MIN))
+    }
+
+    fn fetch_since(folder: &std::path::Path, people: People, before: UtcMillis) -> Fetch {
         let config = Config {
             evidence: EvidenceConfig { path: Some(folder.to_owned()), ..EvidenceConfig::default() },
             privacy: PrivacyConfig { people },
             ..Config::default()
         };
-        Fetch::new(&config, Askers::new())
+        Fetch::new(&config, before, Askers::new())
     }
 
     #[test]
@@ -106,6 +118,14 @@ mod tests {
                 assert_eq!(reason(People::Clear, kind, nobodys), Err(Reason::Missing));
             }
         }
+        // It has been stricter since; of what is newer nothing is held back.
+        for (before, outcome) in [(1, Err(Reason::Privacy)), (0, Ok(()))] {
+            let before = UtcMillis(Item::new(Kind::Clip, id).taken.0 + before);
+            let fetch = fetch_since(dir.path(), People::Clear, before);
+            for kind in Kind::ALL {
+                assert_eq!(fetch.kept(kind, id, 0).map(drop).map_err(|r| r.reason), outcome);
+            }
+        }
         let clip = fetch(dir.path(), People::Clear).kept(Kind::Clip, id, 3).unwrap();
         assert_eq!((clip.head().media, clip.head().bytes, clip.head().from), ("video/mp4", 5, 3));
     }
@@ -114,7 +134,7 @@ mod tests {
     fn one_waits_for_a_camera_and_others_are_told() {
         let cameras = [CameraConfig { name: "road".into(), ..CameraConfig::default() }];
         let (askers, mut asks) = channels(&cameras);
-        let fetch = Fetch::new(&Config::default(), askers);
+        let fetch = Fetch::new(&Config::default(), UtcMillis(i64::MIN), askers);
         let now = |cam: &str, width: u64| {
             let (answer, mut receiver) = Answering::new(Arc::default());
             fetch.now(Portrait { cam: cam.into(), draw: false, width }, answer);

@@ -10,6 +10,7 @@ mod ids;
 mod memory;
 mod orders;
 mod portraits;
+mod privacy;
 mod publish;
 mod recorder;
 mod recording;

@@ -11,9 +11,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::analysis::{Analysis, AnalysisError};
+use super::privacy::private_areas;
 use super::report::Reporter;
 use crate::capture::{CaptureError, Frame};
-use crate::config::{CameraConfig, Config, People, ZoneMode};
+use crate::config::{CameraConfig, Config, People};
 use crate::control::{Answering, Done, OutgoingFile, Portrait, Reason, Refusal};
 use crate::detect::Classes;
 use crate::domain::{Mono, Point};
@@ -81,13 +82,12 @@ enum PortraitError {
 impl Portraits {
     /// For `camera`, whose detector knows `classes`; what is asked comes from `asks`.
     pub fn new(config: &Config, camera: &CameraConfig, classes: &Classes, asks: Receiver<Ask>) -> Portraits {
-        let private = camera.zone.iter().filter(|zone| zone.mode == ZoneMode::Private);
         Portraits {
             asks,
             unit: config.unit.id.clone(),
             camera: camera.clone(),
             classes: classes.clone(),
-            private: private.map(|zone| zone.polygon.clone()).collect(),
+            private: private_areas(camera),
             clear: config.privacy.people == People::Clear,
             confidence: config.tracking.confidence,
             waiting: None,

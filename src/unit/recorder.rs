@@ -85,12 +85,18 @@ impl Recorder {
             self.plan.ended(*id, happening.at);
             return;
         }
-        let Some(wanted) = self.plan.sighted(*id, happening.at) else { return };
+        let Some(wanted) = self.plan.sighted(*id, happening.at) else {
+            if let Some(clip) = &self.clip {
+                self.evidence.clip_shows(clip.id, self.plan.shown().to_vec());
+            }
+            return;
+        };
         let Some((first, from)) = self.first_packet(ring, wanted.max(self.done)) else { return };
         let Some(stream) = self.stream.clone() else { return };
         let stamp = reporter.clock().stamp(from);
         let clip = Running { id: ids.make(stamp.t), from, to: from, next: first, torn: false };
-        if self.evidence.clip_begins(ClipHead { id: clip.id, stream, taken: stamp.t }) {
+        let (camera, shown) = (self.camera.clone(), self.plan.shown().to_vec());
+        if self.evidence.clip_begins(ClipHead { id: clip.id, camera, stream, from: stamp, shown }) {
             self.plan.begin(from);
             self.clip = Some(clip);
             self.packets(ring, reporter);

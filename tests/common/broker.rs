@@ -254,6 +254,17 @@ pub struct Wire {
 
 impl Wire {
     pub fn to(target: u16) -> Wire {
+        Wire::with(target, Duration::ZERO)
+    }
+
+    /// At most two megabytes a second each way, so that what is sent takes its time.
+    #[allow(dead_code)]
+    pub fn slow(target: u16) -> Wire {
+        Wire::with(target, Duration::from_millis(2))
+    }
+
+    /// Rests after every 4 kB.
+    fn with(target: u16, rest: Duration) -> Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let ends = Arc::new(Mutex::new(Vec::new()));
@@ -264,7 +275,7 @@ impl Wire {
                 let pairs = [(near.try_clone(), far.try_clone()), (far.try_clone(), near.try_clone())];
                 for (from, to) in pairs {
                     let (from, to) = (from.unwrap(), to.unwrap());
-                    std::thread::spawn(move || pump(from, to));
+                    std::thread::spawn(move || pump(from, to, rest));
                 }
                 all.lock().unwrap().extend([near, far]);
             }
@@ -279,12 +290,13 @@ impl Wire {
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream) {
+fn pump(mut from: TcpStream, mut to: TcpStream, rest: Duration) {
     let mut buffer = [0; 4096];
     while let Ok(n) = from.read(&mut buffer) {
         if n == 0 || to.write_all(&buffer[..n]).is_err() {
             break;
         }
+        std::thread::sleep(rest);
     }
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }

@@ -5,7 +5,8 @@
  *   w  an input/output error of each write
  *   s  an input/output error of each sync
  *   p  no permission to open anything
- * Anything else: it works. */
+ * Anything else: it works. If there is a file TAWNY_TEST_DISK.syncs, the name of
+ * everything that is synced is added to it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -80,9 +81,19 @@ static int may_write(int fd, off_t end) {
     return 1;
 }
 
+static void note_sync(const char *path) {
+    char list[4096];
+    snprintf(list, sizeof list, "%s.syncs", getenv("TAWNY_TEST_DISK"));
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, list, O_WRONLY | O_APPEND, 0);
+    if (fd < 0) return;
+    dprintf(fd, "%s\n", path);
+    syscall(SYS_close, fd);
+}
+
 static int may_sync(int fd) {
     char path[4096];
     if (!name_of(fd, path, sizeof path)) return 1;
+    note_sync(path);
     char now = mode();
     if (now == 's') return fail(EIO), 0;
     if (now == 'r') return fail(EROFS), 0;

@@ -78,6 +78,27 @@ fn error(health: &Value) -> Option<String> {
 }
 
 #[test]
+fn of_a_still_that_waits_its_mark_and_their_folders_are_on_the_disk_too() {
+    let failing = Failing::new(None);
+    let list = failing.unit.dir.path().join("disk.syncs");
+    std::fs::write(&list, "").unwrap();
+    let daemon = failing.start();
+    let outbox = failing.disk().join("evidence/outbox");
+    let mark = || std::fs::read_dir(&outbox).ok()?.flatten().next().map(|mark| mark.path());
+    wait_for("a still waits", || mark().is_some());
+    let mark = mark().unwrap();
+    let synced = |path: &Path| {
+        let list = std::fs::read_to_string(&list).unwrap();
+        list.lines().any(|line| Path::new(line) == path)
+    };
+    wait_for("its mark is on the disk", || synced(&mark));
+    wait_for("by its name", || synced(&outbox));
+    // The folder of the day has a name in that of all days.
+    assert!(synced(&failing.disk().join("evidence/stills")) && synced(&failing.disk().join("evidence")));
+    drop(daemon);
+}
+
+#[test]
 fn while_the_disk_fails_the_unit_says_so_and_afterwards_nothing_is_missing() {
     let broker = Broker::with("allow_anonymous true\nmax_queued_messages 0\n");
     let subscriber = Subscriber::persistent(broker.port);
