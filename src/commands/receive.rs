@@ -107,7 +107,6 @@ struct Counts {
     events: u64,
     repeated: u64,
     asked: u64,
-    given_up: u64,
 }
 
 struct Receiving {
@@ -136,7 +135,7 @@ impl Receiving {
 
     fn say_goodbye(&self) {
         let gaps = self.ledger.gaps();
-        let missing: u64 = gaps.iter().map(|gap| gap.to - gap.from + 1).sum::<u64>() + self.counts.given_up;
+        let missing: u64 = gaps.iter().map(|gap| gap.to - gap.from + 1).sum();
         let Counts { events, repeated, asked, .. } = self.counts;
         // Nobody is left to tell if stderr is closed.
         let _ = writeln!(io::stderr(), "{events} events, {repeated} repeated, {asked} requests, {missing} missing");
@@ -199,8 +198,7 @@ impl Listener for Receiving {
                     commands.push((format!("{unit}/cmd"), command.to_string()));
                 }
                 Advice::GiveUp(gap) => {
-                    tracing::warn!("missing for good: {}", described(&gap));
-                    self.counts.given_up += gap.to - gap.from + 1;
+                    tracing::warn!("missing, and not sent when asked: {}", described(&gap));
                 }
             }
         }
