@@ -18,7 +18,7 @@ use crate::uplink::{LinkSettings, Listener, listen};
 /// Receives what units send: each event once, and none missing
 ///
 /// Subscribes to everything below the prefix and writes each event as one line of
-/// JSON, as it came. What comes twice is dropped. A number that is missing although its
+/// JSON, also what comes as CBOR. What comes twice is dropped. A number that is missing although its
 /// unit is done with it is asked for again ("resend"), and reported when it does
 /// not come. With --out the file is continued after a restart, and the broker keeps
 /// what comes meanwhile for six hours; what is missing then is asked for too.
@@ -154,16 +154,11 @@ fn described(gap: &Gap) -> String {
 impl Listener for Receiving {
     fn message(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
         match Message::read(topic, payload) {
-            Message::Event(key) => {
+            Message::Event { key, line } => {
                 self.last_event = Instant::now();
-                // Only what is one line of text can be one line of the file.
-                let Ok(json) = std::str::from_utf8(payload) else { return Ok(()) };
-                if json.contains(['\n', '\r']) {
-                    return Ok(());
-                }
                 if note_event(&mut self.ledger, &key) {
                     self.counts.events += 1;
-                    self.write(json)?;
+                    self.write(&line)?;
                 } else {
                     self.counts.repeated += 1;
                 }
