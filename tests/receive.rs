@@ -133,6 +133,16 @@ fn events_that_come_as_cbor_are_written_as_json() {
     assert_eq!(text.lines().collect::<BTreeSet<_>>(), stored.iter().map(String::as_str).collect());
 }
 
+#[test]
+fn what_is_missing_is_asked_for_while_the_units_talk_all_the_time() {
+    let (broker, dir) = (Broker::start(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("events.jsonl");
+    let unit = unit_with(&broker, Duration::from_millis(20), EventFormat::Json);
+    unit.delivers(0, 20);
+    let _receiver = Receiver::start(&broker, &file, &["--history"]);
+    wait_for("what was unheard", || seqs(&file).len() == 20);
+}
+
 /// Publishes commands as anybody with the right to could.
 fn publish(broker: &Broker, payloads: &[Vec<u8>]) {
     let mut options = MqttOptions::new("somebody", "127.0.0.1", broker.port);
