@@ -310,15 +310,19 @@ fn an_event_too_large_for_the_broker_is_set_aside_and_the_others_go_on() {
         let why = "x".repeat(3000);
         draft(5, Body::Storage { phase: Phase::Start, value: None, why })
     };
-    // Too large for what the broker says, or for what the configuration says.
-    for (lines, max_packet) in [("max_packet_size 2000\n", 1 << 20), ("", 2000)] {
+    // Too large for what the broker says, for what the configuration says, or for what
+    // the broker keeps to itself: it then refuses with a reason that ends the connection.
+    for (lines, max_packet, failures) in
+        [("max_packet_size 2000\n", 1 << 20, 0), ("", 2000, 0), ("message_size_limit 2000\n", 1 << 20, 3)]
+    {
         let broker = Broker::with(&format!("allow_anonymous true\n{lines}"));
         let subscriber = Subscriber::start(broker.port);
         let config = UplinkConfig { max_packet: ByteSize(max_packet), ..config(broker.url()) };
         let unit = Unit::start(&config);
         unit.journal.append_and_wait(vec![crossing(1, 1, None), large(), crossing(2, 2, None)]).unwrap();
         wait_for("the others and the report", || unit.uplink.figures().delivered == 3);
-        assert_eq!(unit.uplink.figures().set_aside, 1);
+        let figures = unit.uplink.figures();
+        assert_eq!((figures.set_aside, figures.failures), (1, failures), "{lines}");
         let dir = unit.stop();
         assert_eq!(states(&dir.path().join("journal.db")), ["delivered", "set_aside", "delivered", "delivered"]);
         wait_for("the others", || subscriber.seqs() == [1, 3, 4]);

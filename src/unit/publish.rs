@@ -132,7 +132,11 @@ impl ReplayPublisher {
             tracing::warn!("nobody has subscribed to {} of the events at {}", figures.unheard, self.broker);
         }
         if figures.set_aside > 0 {
-            tracing::warn!("{} events are too large for {}; they stay unsent", figures.set_aside, self.broker);
+            tracing::warn!(
+                "{} events are too large for {}, or refused by it; they stay unsent",
+                figures.set_aside,
+                self.broker
+            );
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::LastWill;
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
@@ -24,6 +24,7 @@ use super::budget::Budget;
 use super::commands::Commands;
 use super::commits::Commits;
 use super::connect::Wish;
+use super::failures::{is_dismissal, is_unknown_reason, library_is_confused};
 use super::handle::{HealthFeed, UplinkSetup};
 use super::lanes::{Age, Lanes, Recent};
 use super::liveness::Liveness;
@@ -33,6 +34,7 @@ use super::pace::Pace;
 use super::settings::LinkSettings;
 use super::status::UplinkStatus;
 use super::stills::Stills;
+use super::unwanted::Unwanted;
 use super::window::Window;
 use super::words;
 use crate::clock::{Beat, boot_id};
@@ -169,6 +171,7 @@ pub(super) struct Link {
     pub refusals: Backoff,
     /// It refused the last event it answered for.
     pub refusing: bool,
+    pub unwanted: Unwanted,
     /// The journal is not asked before it: it did not answer.
     pub read_again: Option<Instant>,
     pub mark_again: Option<Instant>,
@@ -214,6 +217,7 @@ impl Link {
             held_until: None,
             refusals: Backoff::new(RETRY_FIRST, RETRY_LAST),
             refusing: false,
+            unwanted: Unwanted::default(),
             read_again: None,
             mark_again: None,
             health_due: None,
@@ -280,7 +284,11 @@ impl Link {
                     return if goes_on { Outcome::Renewed } else { Outcome::Ended };
                 }
                 Polled::Failed(e) => {
+                    let was_up = self.up;
                     self.failed(&e);
+                    if was_up && is_unknown_reason(&e) {
+                        self.answered_unreadably(&mut events, &client);
+                    }
                     let pause = self.pause(backoff, !is_dismissal(&e));
                     let renew = !self.limits.resumable || library_is_confused(&e, &events);
                     if self.asleep {
@@ -519,26 +527,4 @@ impl Link {
         self.told.clear();
         self.written = self.journal.status().marks_written();
     }
-}
-
-/// The broker sent the unit away: coming back at once would only annoy it, or the
-/// other unit of this name.
-fn is_dismissal(e: &ConnectionError) -> bool {
-    matches!(e, ConnectionError::MqttState(StateError::ServerDisconnect { .. }))
-}
-
-/// Errors after which the library's own state cannot be resumed: a publish that
-/// it holds back (it would forget it), a packet id out of range or answered
-/// twice, a packet that can never be sent.
-fn library_is_confused(e: &ConnectionError, events: &EventLoop) -> bool {
-    events.state.collision.is_some()
-        || matches!(
-            e,
-            ConnectionError::MqttState(
-                StateError::Unsolicited(_)
-                    | StateError::CollisionTimeout
-                    | StateError::OutgoingPacketTooLarge { .. }
-                    | StateError::Deserialization(_)
-            ) | ConnectionError::RequestsDone
-        )
 }

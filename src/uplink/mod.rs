@@ -21,6 +21,7 @@ mod budget;
 mod commands;
 mod commits;
 mod connect;
+mod failures;
 mod fetch;
 mod handle;
 mod home_assistant;
@@ -42,6 +43,7 @@ mod status;
 mod stills;
 mod streams;
 mod tls;
+mod unwanted;
 mod window;
 mod words;
 

@@ -167,7 +167,7 @@ impl Link {
     }
 
     /// It stays in the journal, unsent; a `lost` event says so.
-    fn set_aside(&mut self, seq: u64) {
+    pub(super) fn set_aside(&mut self, seq: u64) {
         self.status.set_aside.fetch_add(1, Relaxed);
         self.mark(seq, Delivery::SetAside);
         self.mark_again.get_or_insert_with(Instant::now);
