@@ -194,10 +194,11 @@ impl JournalHandle {
         let _ = self.commands.try_send(Command::Wake);
     }
 
-    /// Tells the writer that reading failed with `error`; if that means damage, it
-    /// looks at the file, and sets it aside if it finds some. Never blocks.
+    /// Tells the writer that reading failed with `error`; if that means damage, or that
+    /// the disk does not give back what is on it, it looks at the file, and sets it aside
+    /// if it finds some. Never blocks.
     pub fn suspect(&self, error: &JournalError) {
-        if matches!(error, JournalError::Damaged { .. }) {
+        if matches!(error, JournalError::Damaged { .. }) || error.is_unreadable() {
             // A full queue is worked off, and reading will fail again.
             let _ = self.commands.try_send(Command::Check);
         }

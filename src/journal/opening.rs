@@ -82,7 +82,11 @@ pub(super) enum Occasion {
     /// The daemon starts.
     Start,
     /// It was found damaged while running: what is open is still open.
-    Repair,
+    Repair {
+        /// The disk has long not given it back: then that is damage too. Otherwise it is
+        /// tried again.
+        hopeless: bool,
+    },
 }
 
 /// Opens the database, sets it aside if it is damaged, and begins a run. What can be
@@ -109,10 +113,10 @@ pub(super) fn open_store(
             // A place that stays unreadable is damage too: nobody will come to mend it.
             Err(e) if e.is_unreadable() && set_aside.is_none() => {
                 unreadable += 1;
-                if unreadable == UNREADABLE_ATTEMPTS {
-                    damaged = Some(e.to_string());
-                } else {
-                    std::thread::sleep(UNREADABLE_PAUSE);
+                match occasion {
+                    Occasion::Start if unreadable < UNREADABLE_ATTEMPTS => std::thread::sleep(UNREADABLE_PAUSE),
+                    Occasion::Repair { hopeless: false } => return Err(e),
+                    _ => damaged = Some(e.to_string()),
                 }
             }
             Err(e) => return Err(e),
