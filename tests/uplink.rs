@@ -406,6 +406,25 @@ fn an_alert_wakes_the_link_and_nothing_else_does() {
 }
 
 #[test]
+fn a_network_that_does_not_come_up_is_powered_up_again_before_the_next_attempt() {
+    let dir = tempfile::tempdir().unwrap();
+    let notes = dir.path().join("notes").display().to_string();
+    // It works the second time.
+    let up = format!("echo up >> {notes}; test $(wc -l < {notes}) -gt 1");
+    let hook = |script: &str| Some(["sh", "-c", script].map(str::to_owned).into());
+    let config = UplinkConfig {
+        link_up: hook(&up),
+        link_down: hook(&format!("echo down >> {notes}")),
+        ..config(format!("mqtt://127.0.0.1:{}", free_port()))
+    };
+    let unit = Unit::start(&config);
+    wait_for("three attempts", || unit.uplink.figures().failures >= 3);
+    assert_eq!(std::fs::read_to_string(&notes).unwrap(), "up\nup\n", "once it is up it is left alone");
+    unit.stop();
+    assert_eq!(std::fs::read_to_string(&notes).unwrap(), "up\nup\ndown\n");
+}
+
+#[test]
 fn a_unit_with_a_schedule_comes_delivers_and_goes() {
     let broker = Broker::start();
     let subscriber = Subscriber::start(broker.port);

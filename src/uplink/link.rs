@@ -20,6 +20,7 @@ use tracing::warn;
 
 use super::alerts::Alerts;
 use super::announce::{Announcer, Word};
+use super::awake::Power;
 use super::budget::Budget;
 use super::commands::Commands;
 use super::commits::Commits;
@@ -148,8 +149,7 @@ pub(super) struct Link {
     pub wish: Wish,
     pub alerts: Alerts,
     pub budget: Budget,
-    /// The network was powered up.
-    pub powered: bool,
+    pub power: Power,
     /// The goodbye is one for a while.
     asleep: bool,
     pub window: Window<Sent>,
@@ -194,7 +194,7 @@ impl Link {
             alerts: Alerts::new(setup.settings.alert_wires.clone()),
             budget: Budget::new(setup.settings.daily_bytes, Instant::now()),
             home_assistant: Announcer::new(setup.settings.home_assistant.clone()),
-            powered: false,
+            power: Power::Down,
             asleep: false,
             settings: setup.settings,
             journal: setup.journal,
@@ -290,7 +290,8 @@ impl Link {
                         self.answered_unreadably(&mut events, &client);
                     }
                     let pause = self.pause(backoff, !is_dismissal(&e));
-                    let renew = !self.limits.resumable || library_is_confused(&e, &events);
+                    // A network that was not powered up is, before the next client.
+                    let renew = !self.limits.resumable || self.power != Power::Up || library_is_confused(&e, &events);
                     if self.asleep {
                         return Outcome::Asleep;
                     }
