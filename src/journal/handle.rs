@@ -22,6 +22,9 @@ use crate::event::{Draft, LogId};
 /// Commands that may wait for the writer; senders of events block beyond it.
 const QUEUE: usize = 1024;
 
+/// What a stop may take beyond its time, for the writer to notice.
+pub const JOURNAL_LAST_CHANCE: Duration = Duration::from_millis(500);
+
 /// Opening the journal; see [`Journal::open`].
 #[derive(Debug)]
 pub struct Journal;
@@ -227,7 +230,8 @@ impl JournalHandle {
 
 impl JournalThread {
     /// Commits what is waiting, says goodbye and ends the thread. When the disk
-    /// does not take it within `patience`, gives up.
+    /// does not take it within `patience`, gives up; returns [`JOURNAL_LAST_CHANCE`] later
+    /// at the latest.
     ///
     /// # Errors
     /// [`JournalError::Lost`] with the number of events that could not be written.
@@ -240,7 +244,7 @@ impl JournalThread {
         if !self.thread.is_finished() {
             let _ = self.give_up.try_send(());
             // A writer stuck inside SQLite does not see it; nor can it be joined.
-            let last_chance = Instant::now() + Duration::from_millis(500);
+            let last_chance = Instant::now() + JOURNAL_LAST_CHANCE;
             while !self.thread.is_finished() && Instant::now() < last_chance {
                 std::thread::sleep(Duration::from_millis(2));
             }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::lanes::Age;
-use super::link::{GOODBYE_TIME, JOURNAL_RETRY, Limits, Link, Phase, SPARE_IDS, Sent};
+use super::link::{JOURNAL_RETRY, Limits, Link, Phase, SPARE_IDS, Sent};
 use super::liveness::Liveness;
 use super::messages::Presence;
 use super::unwanted::Which;
@@ -171,7 +171,7 @@ impl Link {
         let marks = std::mem::take(&mut self.marks);
         self.told.extend(marks.iter().map(|mark| mark.seq));
         if wait {
-            if !self.journal.mark_and_wait(&self.log, marks, GOODBYE_TIME) {
+            if !self.journal.mark_and_wait(&self.log, marks, self.goodbye_time()) {
                 warn!("the journal does not take the last acknowledgements; those events will be sent again");
             }
         } else if let Err(marks) = self.journal.try_mark(&self.log, marks) {

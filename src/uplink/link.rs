@@ -56,8 +56,15 @@ pub(super) const SPARE_IDS: usize = 4;
 /// Between two attempts to read the journal or to note acknowledgements.
 pub(super) const JOURNAL_RETRY: Duration = Duration::from_millis(500);
 
-/// What is left for the goodbye when the time to deliver is over.
+/// For each step of the goodbye: the commit of the last acknowledgements, the goodbye's
+/// own, and the end of the connection.
 pub(super) const GOODBYE_TIME: Duration = Duration::from_millis(500);
+
+/// At a stop, what of its time is not used for delivering, but for the first two steps.
+const GOODBYE_RESERVE: Duration = Duration::from_secs(1);
+
+/// A step is given so much even when the time is over.
+const GOODBYE_LEAST: Duration = Duration::from_millis(100);
 
 /// First and longest pause before the broker is tried again.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -166,6 +173,8 @@ pub(super) struct Link {
     /// Something was acknowledged in this connection.
     pub good: bool,
     pub phase: Phase,
+    /// The program stops, and has given the link until then.
+    stop_by: Option<Instant>,
     /// No event is sent before it: the broker refused one.
     pub held_until: Option<Instant>,
     pub refusals: Backoff,
@@ -214,6 +223,7 @@ impl Link {
             liveness: Liveness::new(Duration::ZERO, Instant::now()),
             good: false,
             phase: Phase::Running,
+            stop_by: None,
             held_until: None,
             refusals: Backoff::new(RETRY_FIRST, RETRY_LAST),
             refusing: false,
@@ -248,9 +258,18 @@ impl Link {
             self.asleep = false;
             self.power(false, self.settings.link_timeout).await;
         }
-        self.note_marks(true);
+        // What was told before the goodbye the journal writes when it stops.
+        if !self.marks.is_empty() {
+            self.note_marks(true);
+        }
         self.note_budget(true);
         self.power(false, HOOK_AT_STOP).await;
+    }
+
+    /// How long a step of the goodbye that begins now may take.
+    pub fn goodbye_time(&self) -> Duration {
+        let left = self.stop_by.map(|by| by.saturating_duration_since(Instant::now()));
+        left.map_or(GOODBYE_TIME, |left| left.clamp(GOODBYE_LEAST, GOODBYE_TIME))
     }
 
     /// With one client of the library, through all its connections.
@@ -370,7 +389,8 @@ impl Link {
                 // A sender that is gone means the same as a stop at once.
                 _ = self.stop.changed(), if self.phase == Phase::Running => {
                     let deadline = self.stop.borrow().unwrap_or_else(Instant::now);
-                    self.phase = Phase::Draining(deadline);
+                    self.stop_by = Some(deadline);
+                    self.phase = Phase::Draining(deadline.checked_sub(GOODBYE_RESERVE).unwrap_or(deadline));
                     None
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => None,
@@ -400,7 +420,7 @@ impl Link {
             if !self.up {
                 return Some(Polled::End);
             }
-            self.say_goodbye(client, Presence::Asleep, now);
+            self.say_goodbye(client, Presence::Asleep);
         }
         if self.mark_again.is_some_and(|at| now >= at) {
             self.note_marks(false);
@@ -423,9 +443,7 @@ impl Link {
                 self.send_parts(client);
                 self.publish_health(client, now);
             }
-            Phase::Draining(until) if now >= until || self.is_drained() => {
-                self.say_goodbye(client, Presence::Offline, now)
-            }
+            Phase::Draining(until) if now >= until || self.is_drained() => self.say_goodbye(client, Presence::Offline),
             _ => {}
         }
         None

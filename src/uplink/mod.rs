@@ -50,7 +50,7 @@ mod words;
 pub use ask::{AskError, Question, Standing, ask};
 pub use connect::ConnectPolicy;
 pub use fetch::{Errand, Recipient, Request, fetch};
-pub use handle::{HealthFeed, Uplink, UplinkHandle, UplinkSetup};
+pub use handle::{HealthFeed, UPLINK_LAST_STEPS, Uplink, UplinkHandle, UplinkSetup};
 pub use home_assistant::Discovery;
 pub use listener::{Listener, listen};
 pub use probe::{ProbeReport, probe};
