@@ -54,6 +54,7 @@ pub use handle::{HealthFeed, UPLINK_LAST_STEPS, Uplink, UplinkHandle, UplinkSetu
 pub use home_assistant::Discovery;
 pub use listener::{Listener, listen};
 pub use probe::{ProbeReport, probe};
+pub(crate) use settings::CONNECT_TIMEOUT_S;
 pub use settings::{LinkSettings, UplinkError};
 pub use status::{UplinkFigures, UplinkStatus};
 pub use stills::StillFeed;
