@@ -77,7 +77,7 @@ fn each_sighting_brings_a_small_still_after_its_event_and_keeps_a_large_one() {
 
 #[test]
 fn stills_that_found_no_broker_are_sent_by_the_next_start() {
-    let port = common::broker::free_port();
+    let port = common::broker::refusing_port();
     let unit = Unit::new(&with_broker(port, ""));
     assert_eq!(unit.start().wait().code, Some(0));
     let waiting = files(&unit.dir.path().join("evidence/outbox")).len();
