@@ -27,7 +27,7 @@ impl Failing {
     fn new(broker: Option<u16>) -> Failing {
         let mut text =
             format!("[[camera]]\nname = \"road\"\nsource = \"STREET\"\nrealtime = false\nloop = true\n{LINE}");
-        text += "[detector]\nactive_rate = 3.0\n[health]\ninterval = \"1s\"\n";
+        text += "[evidence]\nstills = false\n[detector]\nactive_rate = 3.0\n[health]\ninterval = \"1s\"\n";
         if let Some(port) = broker {
             text += &format!("[uplink]\nbroker = \"mqtt://127.0.0.1:{port}\"\n");
         }
