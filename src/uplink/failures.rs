@@ -1,6 +1,69 @@
-//! What an error of the client library means for the next attempt.
+//! What follows a failure: what is told of it, how long until the next attempt, and
+//! whether the client library can be used for it.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use rumqttc::v5::{ConnectionError, EventLoop, StateError, mqttbytes};
+use tracing::warn;
+
+use super::link::{Link, Phase};
+use super::words;
+use crate::domain::{Backoff, jitter};
+
+impl Link {
+    pub(super) fn disconnected(&mut self) {
+        self.up = false;
+        self.commands.streams.give_up();
+        self.status.connected.store(false, Relaxed);
+    }
+
+    pub(super) fn failed(&mut self, e: &ConnectionError) {
+        self.disconnected();
+        if matches!(self.phase, Phase::Leaving(_)) {
+            return;
+        }
+        self.lost(words::connection(e));
+    }
+
+    /// The connection is gone, or did not come about.
+    pub(super) fn lost(&mut self, why: String) {
+        self.disconnected();
+        self.status.failures.fetch_add(1, Relaxed);
+        self.trouble(why);
+    }
+
+    /// How long to wait before the next attempt. Only a connection over which
+    /// something was acknowledged makes up for earlier failures, and
+    /// only if it `broke`, not if the broker put an end to it.
+    pub(super) fn pause(&mut self, backoff: &mut Backoff, broke: bool) -> Duration {
+        if std::mem::take(&mut self.good) && broke {
+            backoff.reset();
+        }
+        backoff.next(jitter())
+    }
+
+    /// Logs `why` when it is news.
+    pub(super) fn trouble(&self, why: String) {
+        let text = format!("broker {} {why}", self.settings.address);
+        if self.status.trouble(Some(why)) {
+            warn!("{text}; events wait in the journal, trying again");
+        }
+    }
+
+    /// Waits before the next attempt; `false` when stopped meanwhile.
+    pub(super) async fn rest(&mut self, pause: Duration) -> bool {
+        self.beat.waiting();
+        self.note_marks(false);
+        if self.is_stopped() {
+            return false;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            _ = self.stop.changed() => false,
+        }
+    }
+}
 
 /// The broker sent the unit away: coming back at once would only annoy it, or the
 /// other unit of this name.

@@ -8,7 +8,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -16,7 +15,6 @@ use rumqttc::v5::mqttbytes::v5::LastWill;
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
 
 use super::alerts::Alerts;
 use super::announce::{Announcer, Word};
@@ -37,9 +35,8 @@ use super::status::UplinkStatus;
 use super::stills::Stills;
 use super::unwanted::Unwanted;
 use super::window::Window;
-use super::words;
 use crate::clock::{Beat, boot_id};
-use crate::domain::{Backoff, jitter};
+use crate::domain::Backoff;
 use crate::event::LogId;
 use crate::evidence::StillKey;
 use crate::journal::{JournalHandle, JournalReader, Mark};
@@ -475,58 +472,6 @@ impl Link {
         let while_up = due.into_iter().flatten().filter(|_| self.up);
         let ask_again = self.wish.ask_again(Instant::now()).filter(|_| self.phase == Phase::Running);
         while_up.chain(self.mark_again).chain(deadline).chain(ask_again).min()
-    }
-
-    fn disconnected(&mut self) {
-        self.up = false;
-        self.commands.streams.give_up();
-        self.status.connected.store(false, Relaxed);
-    }
-
-    fn failed(&mut self, e: &ConnectionError) {
-        self.disconnected();
-        if matches!(self.phase, Phase::Leaving(_)) {
-            return;
-        }
-        self.lost(words::connection(e));
-    }
-
-    /// The connection is gone, or did not come about.
-    fn lost(&mut self, why: String) {
-        self.disconnected();
-        self.status.failures.fetch_add(1, Relaxed);
-        self.trouble(why);
-    }
-
-    /// How long to wait before the next attempt. Only a connection over which
-    /// something was acknowledged makes up for earlier failures, and
-    /// only if it `broke`, not if the broker put an end to it.
-    fn pause(&mut self, backoff: &mut Backoff, broke: bool) -> Duration {
-        if std::mem::take(&mut self.good) && broke {
-            backoff.reset();
-        }
-        backoff.next(jitter())
-    }
-
-    /// Logs `why` when it is news.
-    pub fn trouble(&self, why: String) {
-        let text = format!("broker {} {why}", self.settings.address);
-        if self.status.trouble(Some(why)) {
-            warn!("{text}; events wait in the journal, trying again");
-        }
-    }
-
-    /// Waits before the next attempt; `false` when stopped meanwhile.
-    async fn rest(&mut self, pause: Duration) -> bool {
-        self.beat.waiting();
-        self.note_marks(false);
-        if self.is_stopped() {
-            return false;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => true,
-            _ = self.stop.changed() => false,
-        }
     }
 
     /// A damaged journal was replaced while running: its numbers mean nothing
