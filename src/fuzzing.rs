@@ -74,7 +74,10 @@ pub fn message(data: &[u8]) {
         };
         let payload = payload.strip_prefix(&[0]).unwrap_or(payload);
         match Message::read(&String::from_utf8_lossy(topic), payload) {
-            Message::Event(key) => drop(note_event(&mut ledger, &key)),
+            Message::Event { key, line } => {
+                assert!(!line.contains('\n'));
+                note_event(&mut ledger, &key);
+            }
             Message::Progress { unit, progress } => ledger.status(&unit, &progress.log, progress.low),
             Message::Reply | Message::Other => {}
         }

@@ -7,7 +7,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::broker::{Broker, free_port};
+use common::broker::{Broker, refusing_port};
 use image::RgbImage;
 
 const STREET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/clips/street.mp4");
@@ -184,7 +184,7 @@ fn check_names_what_fails_and_goes_on() {
     let journal = with_uplink("").replace("\"journal.db\"", "\"tawny.toml/journal.db\"");
     assert_one_failed(&Unit::new(&journal).run("check", &[]), "journal");
 
-    let everything = format!("broker = \"mqtt://127.0.0.1:{}\"", free_port());
+    let everything = format!("broker = \"mqtt://127.0.0.1:{}\"", refusing_port());
     assert_one_failed(&Unit::new(&with_uplink(&everything)).run("check", &[]), "broker");
 }
 

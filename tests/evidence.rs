@@ -92,11 +92,8 @@ fn each_sighting_brings_a_small_still_after_its_event_and_keeps_a_large_one() {
 
 #[test]
 fn stills_that_found_no_broker_are_sent_by_the_next_start() {
-    let unit = Unit::new(&format!(
-        "{}[uplink]\nbroker = \"mqtt://127.0.0.1:{}\"\n",
-        street_again(),
-        common::broker::free_port()
-    ));
+    let port = common::broker::refusing_port();
+    let unit = Unit::new(&format!("{}[uplink]\nbroker = \"mqtt://127.0.0.1:{}\"\n", street_again(), port));
     let daemon = unit.start();
     wait_for("two stills wait", || outbox(&unit).len() >= 2);
     assert_eq!(daemon.terminate().code, Some(0));

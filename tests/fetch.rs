@@ -102,7 +102,7 @@ impl Archive {
         assert_eq!(end.code, Some(0), "{}", end.log);
         let kept = unit.rows().into_iter().map(|row| row.event).filter(|e| e["kind"] == "kept").collect();
         let still = |topic: &str| topic.strip_prefix("tawny/unit/still/").map(str::to_owned);
-        let sent = subscriber.messages().into_iter().filter_map(|m| Some((still(&m.topic)?, m.bytes))).collect();
+        let sent = subscriber.messages().iter().filter_map(|m| Some((still(&m.topic)?, m.bytes.clone()))).collect();
         Archive { unit, kept, sent }
     }
 

@@ -7,8 +7,9 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
-use common::broker::{Broker, Message, Subscriber, free_port, publish_as, wait_for};
+use common::broker::{Broker, Message, Subscriber, publish_as, refusing_port, wait_for};
 use common::daemon::Unit;
 use minijinja::{Environment, context};
 use rumqttc::v5::mqttbytes::v5::PubAckReason;
@@ -149,7 +150,7 @@ fn state(entity: &str, payload: &Value) -> String {
     rendered(&message()["cmps"][entity]["value_template"], payload)
 }
 
-fn bodies(messages: &[Message], end: &str) -> Vec<Value> {
+fn bodies(messages: &[Arc<Message>], end: &str) -> Vec<Value> {
     let of_it = messages.iter().filter(|m| m.topic.ends_with(end));
     of_it.map(|m| serde_json::from_str(&m.payload).unwrap()).collect()
 }
@@ -265,7 +266,7 @@ fn movements(sightings: &[Value]) {
 
 /// A camera that is never there: costs nothing.
 fn no_camera() -> String {
-    format!("[unit]\nid = \"gate\"\n[[camera]]\nname = \"road\"\nsource = \"rtsp://127.0.0.1:{}/\"\n", free_port())
+    format!("[unit]\nid = \"gate\"\n[[camera]]\nname = \"road\"\nsource = \"rtsp://127.0.0.1:{}/\"\n", refusing_port())
 }
 
 fn noted(unit: &Unit) -> usize {
@@ -283,7 +284,7 @@ fn home_assistant_is_told_again_when_it_starts_and_forgets_the_unit_that_does_no
         wait_for("what the broker keeps", || late.messages().iter().any(|m| m.topic == "tawny/gate/status"));
         let mut kept = late.messages();
         kept.retain(|m| m.topic.ends_with("/config") && m.retained);
-        kept.into_iter().map(|m| m.topic).collect::<Vec<_>>()
+        kept.iter().map(|m| m.topic.clone()).collect::<Vec<_>>()
     };
     let unit = Unit::new("");
     let configure = |more: &str| {
@@ -295,7 +296,7 @@ fn home_assistant_is_told_again_when_it_starts_and_forgets_the_unit_that_does_no
     wait_for("the message", || on(TOPIC).len() == 1);
     let told: Value = serde_json::from_str(&on(TOPIC)[0].payload).unwrap();
     assert_eq!(told, message());
-    assert_eq!(kept(), [TOPIC]);
+    wait_for("it is kept", || kept() == [TOPIC]);
     publish_as(None, broker.port, "homeassistant/status", false, "offline");
     publish_as(None, broker.port, "homeassistant/status", false, "online");
     wait_for("the message again", || on(TOPIC).len() == 2);
@@ -306,7 +307,7 @@ fn home_assistant_is_told_again_when_it_starts_and_forgets_the_unit_that_does_no
     let daemon = configure("[uplink.home_assistant]\nenabled = true\ndiscovery_prefix = \"ha\"\n");
     wait_for("an empty one", || on(TOPIC).last().is_some_and(|m| m.payload.is_empty()));
     wait_for("the new one", || !on("ha/device/tawny_gate/config").is_empty());
-    assert_eq!(kept(), ["ha/device/tawny_gate/config"]);
+    wait_for("the other is kept alone", || kept() == ["ha/device/tawny_gate/config"]);
     daemon.terminate();
 
     let daemon = configure("");

@@ -58,6 +58,29 @@ fn assert_gap_free(path: &Path) {
 }
 
 #[test]
+fn a_journal_that_is_just_made_is_there_or_missing_and_nothing_else() {
+    for _ in 0..100 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let reading = {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                loop {
+                    match JournalReader::open(&path) {
+                        Ok(_) => return,
+                        Err(JournalError::Missing { .. }) => {}
+                        Err(e) => panic!("{e}"),
+                    }
+                }
+            })
+        };
+        let (_, thread) = open(&path);
+        reading.join().unwrap();
+        thread.stop(PATIENCE).unwrap();
+    }
+}
+
+#[test]
 fn numbers_are_gap_free_when_many_threads_append_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.db");

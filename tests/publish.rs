@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::broker::{Broker, Subscriber, free_port, wait_for};
+use common::broker::{Broker, Subscriber, refusing_port, wait_for};
 use common::program::{STREET, STREET_LINE, Said, Studio};
 use tawny::event::Event;
 use tawny::journal::{EventFilter, JournalReader};
@@ -65,7 +65,7 @@ fn sighting_id(event: &Event) -> Option<uuid::Uuid> {
 
 #[test]
 fn what_an_absent_broker_does_not_take_is_kept_and_sent_next_time() {
-    let port = free_port();
+    let port = refusing_port();
     let away = studio(&format!("mqtt://127.0.0.1:{port}"));
     let said = publish(&away);
     assert_eq!(said.code, Some(1), "{}", said.stderr);

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,8 +15,8 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{AsyncClient, MqttOptions};
 use serde_json::Value;
 use tawny::clock::Beat;
-use tawny::config::{UnitConfig, UplinkConfig};
-use tawny::journal::{Journal, JournalHandle, JournalOptions, JournalThread};
+use tawny::config::{EventFormat, UnitConfig, UplinkConfig};
+use tawny::journal::{EventFilter, Journal, JournalHandle, JournalOptions, JournalReader, JournalThread};
 use tawny::uplink::{HealthFeed, LinkSettings, Uplink, UplinkHandle, UplinkSetup};
 
 struct Unit {
@@ -27,11 +28,16 @@ struct Unit {
 
 /// A unit named "unit" that says each second how far it is.
 fn unit(broker: &Broker) -> Unit {
+    unit_with(broker, Duration::from_secs(1), EventFormat::Json)
+}
+
+/// One that says so at each `interval`, and sends events in this `format`.
+fn unit_with(broker: &Broker, interval: Duration, format: EventFormat) -> Unit {
     let dir = tempfile::tempdir().unwrap();
     let mut options = JournalOptions::new(dir.path().join("journal.db"), "unit");
     options.boot_event = false;
     let (journal, thread) = Journal::open(options, Beat::unwatched()).unwrap();
-    let uplink = UplinkConfig { broker: Some(broker.url()), ..UplinkConfig::default() };
+    let uplink = UplinkConfig { broker: Some(broker.url()), format, ..UplinkConfig::default() };
     let status = journal.clone();
     let render = move || {
         let figures = status.figures();
@@ -41,7 +47,7 @@ fn unit(broker: &Broker) -> Unit {
         settings: LinkSettings::load(&UnitConfig::default(), &uplink).unwrap_or_else(|e| panic!("{e}")),
         journal: journal.clone(),
         announce: true,
-        health: Some(HealthFeed { interval: Duration::from_secs(1), render: Box::new(render) }),
+        health: Some(HealthFeed { interval, render: Box::new(render) }),
         stills: None,
         beat: Beat::unwatched(),
     };
@@ -104,6 +110,37 @@ fn what_nobody_heard_is_asked_for_and_a_file_is_continued() {
     unit.delivers(70, 30);
     let _receiver = Receiver::start(&broker, &file, &[]);
     wait_for("every number", || sorted(seqs(&file)) == (1..=100).collect::<Vec<_>>());
+}
+
+#[test]
+fn events_that_come_as_cbor_are_written_as_json() {
+    let (broker, dir) = (Broker::start(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("events.jsonl");
+    let unit = unit_with(&broker, Duration::from_secs(1), EventFormat::Cbor);
+    unit.delivers(0, 20);
+    let _receiver = Receiver::start(&broker, &file, &["--history"]);
+    wait_for("all of them", || sorted(seqs(&file)) == (1..=20).collect::<Vec<_>>());
+    // Word for word as the unit has them.
+    let mut stored = Vec::new();
+    let reader = JournalReader::open(unit.journal.path()).unwrap();
+    reader
+        .for_each(&EventFilter::default(), |row| {
+            stored.push(row.json.clone());
+            true
+        })
+        .unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.lines().collect::<BTreeSet<_>>(), stored.iter().map(String::as_str).collect());
+}
+
+#[test]
+fn what_is_missing_is_asked_for_while_the_units_talk_all_the_time() {
+    let (broker, dir) = (Broker::start(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("events.jsonl");
+    let unit = unit_with(&broker, Duration::from_millis(20), EventFormat::Json);
+    unit.delivers(0, 20);
+    let _receiver = Receiver::start(&broker, &file, &["--history"]);
+    wait_for("what was unheard", || seqs(&file).len() == 20);
 }
 
 /// Publishes commands as anybody with the right to could.

@@ -16,10 +16,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::broker::{Broker, Subscriber, free_port, wait_for};
+use common::broker::{Broker, Subscriber, refusing_port, wait_for};
 use common::camera::RtspCamera;
 use common::daemon::{Daemon, End, Row, Unit, clip};
 use serde_json::Value;
+
+/// The pictures' own thread says when it has written one, and a still of what has just
+/// passed may be too late to be sent: of no interest where events are counted.
+const NO_STILLS: &str = "[evidence]\nstills = false\n";
 
 /// What stopping may take.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -76,22 +80,16 @@ fn assert_stopped_well(end: &End) {
 
 /// Every row was heard word for word.
 fn assert_all_heard(rows: &[Row], subscriber: &Subscriber) {
-    let heard: BTreeSet<String> = subscriber.messages().into_iter().map(|m| m.payload).collect();
+    let heard: BTreeSet<String> = subscriber.messages().iter().map(|m| m.payload.clone()).collect();
     let missing: Vec<u64> = rows.iter().filter(|row| !heard.contains(&row.json)).map(|row| row.seq).collect();
     assert!(missing.is_empty(), "never heard: {missing:?} of {}", rows.len());
-}
-
-/// What the cameras' threads said; the pictures' own thread says when it has
-/// written one.
-fn without_pictures(rows: &[Row]) -> impl Iterator<Item = &Row> {
-    rows.iter().filter(|row| row.event["kind"] != "kept")
 }
 
 #[test]
 fn a_street_becomes_crossings_at_a_subscriber() {
     let broker = unlimited_broker();
     let subscriber = Subscriber::persistent(broker.port);
-    let unit = Unit::new(&format!("{}[health]\ninterval = \"1s\"\n", with_broker(&street(), broker.port)));
+    let unit = Unit::new(&format!("{}{NO_STILLS}[health]\ninterval = \"1s\"\n", with_broker(&street(), broker.port)));
     let end = unit.start().wait();
     assert_eq!(end.code, Some(0), "{}", end.log);
     wait_for("the goodbye", || subscriber.messages().iter().any(|m| m.payload.contains("\"offline\"")));
@@ -104,12 +102,11 @@ fn a_street_becomes_crossings_at_a_subscriber() {
     let passed: Vec<_> = crossings.iter().map(|e| (e["dir"].as_str().unwrap(), e["grp"].as_str().unwrap())).collect();
     assert_eq!(passed, [("left", "vehicle"), ("right", "vehicle")]);
     assert!(crossings.iter().all(|e| e["cam"] == "road" && e["wire"] == "line" && e["ts"] != "file"));
-    let scene: Vec<_> = without_pictures(&rows).collect();
-    let kinds: Vec<_> = scene.iter().map(|row| row.event["kind"].as_str().unwrap()).collect();
+    let kinds: Vec<_> = rows.iter().map(|row| row.event["kind"].as_str().unwrap()).collect();
     assert_eq!((kinds.first(), kinds.last()), (Some(&"boot"), Some(&"watch")));
     let camera: Vec<_> = rows.iter().filter(|row| row.event["kind"] == "camera").map(|row| &row.event["why"]).collect();
     assert_eq!(camera, ["end of file"]);
-    let watch = &scene.last().unwrap().event;
+    let watch = &rows.last().unwrap().event;
     assert_eq!(watch["frames"], FRAMES, "{watch}");
 
     let messages = subscriber.messages();
@@ -141,7 +138,7 @@ fn a_street_becomes_crossings_at_a_subscriber() {
 fn killed_twenty_times_it_loses_nothing() {
     let broker = unlimited_broker();
     let subscriber = Subscriber::persistent(broker.port);
-    let unit = Unit::new(&with_broker(&busy_street(), broker.port));
+    let unit = Unit::new(&with_broker(&(busy_street() + NO_STILLS), broker.port));
     let seed = getrandom::u32().unwrap();
     let mut random = seed;
     let mut below = |limit: u32| {
@@ -196,12 +193,13 @@ fn sigterm_under_load_delivers_everything() {
     let broker = unlimited_broker();
     let subscriber = Subscriber::persistent(broker.port);
     // First a heap of events that no broker took.
-    let unit = Unit::new(&busy_street());
+    let busy = busy_street() + NO_STILLS;
+    let unit = Unit::new(&busy);
     let daemon = unit.start();
     wait_for("a heap of events", || unit.rows().len() > 15);
     assert_stopped_well(&daemon.terminate());
     let heap = unit.rows().len();
-    unit.configure(&with_broker(&busy_street(), broker.port));
+    unit.configure(&with_broker(&busy, broker.port));
     let daemon = unit.start();
     wait_for("new events come", || subscriber.seqs().len() > heap + 10);
     assert_stopped_well(&daemon.terminate());
@@ -218,15 +216,15 @@ fn sigterm_under_load_delivers_everything() {
 #[test]
 fn sigterm_ends_it_in_time_whatever_the_broker_does() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    for port in [free_port(), silent.local_addr().unwrap().port()] {
-        let unit = Unit::new(&with_broker(&busy_street(), port));
+    for port in [refusing_port(), silent.local_addr().unwrap().port()] {
+        let unit = Unit::new(&with_broker(&(busy_street() + NO_STILLS), port));
         let daemon = unit.start();
         wait_for("events happen", || unit.rows().iter().any(|row| row.event["kind"] == "sighting"));
         assert_stopped_well(&daemon.terminate());
         let rows = unit.rows();
         assert_gap_free(&rows);
         assert!(rows.iter().all(|row| row.state == "queued"));
-        assert_eq!(without_pictures(&rows).last().unwrap().event["kind"], "watch");
+        assert_eq!(rows.last().unwrap().event["kind"], "watch");
     }
 }
 
@@ -287,7 +285,7 @@ fn a_bad_camera_says_why_and_does_not_hinder_the_good_one() {
          source = {{ command = [\"head\", \"-c\", \"300000\", \"/dev/urandom\"], format = \"h264\" }}\n\
          [[camera]]\nname = \"format\"\nsource = {{ command = [\"sleep\", \"9\"], format = \"nonesuch\" }}\n",
         street(),
-        free_port(),
+        refusing_port(),
     ));
     std::fs::write(unit.dir.path().join("empty.mp4"), "").unwrap();
     let mut daemon = unit.start();
@@ -345,13 +343,13 @@ fn systemd_is_told_of_start_life_and_stop() {
     };
     let unit = Unit::new(&busy_street());
     let mut command = unit.command();
-    let daemon = Daemon::start(command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "600000"));
+    let daemon = Daemon::start(command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "3000000"));
     assert!(heard().contains("READY=1"));
     let began = Instant::now();
-    for _ in 0..5 {
+    for _ in 0..4 {
         assert!(heard().contains("WATCHDOG=1"));
     }
-    assert!(began.elapsed() < Duration::from_millis(5 * 600), "slower than systemd wants it");
+    assert!(began.elapsed() < Duration::from_secs(4 * 3), "slower than systemd wants it");
     let end = std::thread::spawn(move || daemon.terminate());
     while !heard().contains("STOPPING=1") {}
     assert_stopped_well(&end.join().unwrap());
@@ -432,7 +430,7 @@ fn no_secret_is_logged_and_files_are_the_owners_alone() {
         "[[camera]]\nname = \"road\"\nsource = \"rtsp://{login}127.0.0.1:{}/stream\"\n\
          [[camera]]\nname = \"off\"\nsource = \"rtsp://{login}127.0.0.1:{}/stream?password={camera_secret}\"\n",
         camera.port,
-        free_port(),
+        refusing_port(),
     );
     with_login(&with_broker(&cameras, broker.port), &unit, broker_secret);
     let daemon = Daemon::start(unit.command().env("TAWNY_LOG", "trace"));

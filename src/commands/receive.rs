@@ -18,7 +18,7 @@ use crate::uplink::{LinkSettings, Listener, listen};
 /// Receives what units send: each event once, and none missing
 ///
 /// Subscribes to everything below the prefix and writes each event as one line of
-/// JSON, as it came. What comes twice is dropped. A number that is missing although its
+/// JSON, also what comes as CBOR. What comes twice is dropped. A number that is missing although its
 /// unit is done with it is asked for again ("resend"), and reported when it does
 /// not come. With --out the file is continued after a restart, and the broker keeps
 /// what comes meanwhile for six hours; what is missing then is asked for too.
@@ -107,7 +107,6 @@ struct Counts {
     events: u64,
     repeated: u64,
     asked: u64,
-    given_up: u64,
 }
 
 struct Receiving {
@@ -136,7 +135,7 @@ impl Receiving {
 
     fn say_goodbye(&self) {
         let gaps = self.ledger.gaps();
-        let missing: u64 = gaps.iter().map(|gap| gap.to - gap.from + 1).sum::<u64>() + self.counts.given_up;
+        let missing: u64 = gaps.iter().map(|gap| gap.to - gap.from + 1).sum();
         let Counts { events, repeated, asked, .. } = self.counts;
         // Nobody is left to tell if stderr is closed.
         let _ = writeln!(io::stderr(), "{events} events, {repeated} repeated, {asked} requests, {missing} missing");
@@ -155,16 +154,11 @@ fn described(gap: &Gap) -> String {
 impl Listener for Receiving {
     fn message(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
         match Message::read(topic, payload) {
-            Message::Event(key) => {
+            Message::Event { key, line } => {
                 self.last_event = Instant::now();
-                // Only what is one line of text can be one line of the file.
-                let Ok(json) = std::str::from_utf8(payload) else { return Ok(()) };
-                if json.contains(['\n', '\r']) {
-                    return Ok(());
-                }
                 if note_event(&mut self.ledger, &key) {
                     self.counts.events += 1;
-                    self.write(json)?;
+                    self.write(&line)?;
                 } else {
                     self.counts.repeated += 1;
                 }
@@ -199,8 +193,7 @@ impl Listener for Receiving {
                     commands.push((format!("{unit}/cmd"), command.to_string()));
                 }
                 Advice::GiveUp(gap) => {
-                    tracing::warn!("missing for good: {}", described(&gap));
-                    self.counts.given_up += gap.to - gap.from + 1;
+                    tracing::warn!("missing, and not sent when asked: {}", described(&gap));
                 }
             }
         }

@@ -705,7 +705,8 @@ pub struct UplinkConfig {
     pub connect_every: Option<HumanDuration>,
     /// Program and arguments that bring the network up before the unit connects,
     /// for example a modem; not through a shell. With "always" it is run once, at
-    /// the start.
+    /// the start. Where it fails it is run again before the next attempt to
+    /// connect.
     #[schemars(example = ["nmcli", "connection", "up", "modem"])]
     #[schemars(length(min = 1))]
     pub link_up: Option<Vec<String>>,

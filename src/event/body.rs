@@ -252,7 +252,7 @@ pub enum Body {
         from: u64,
         /// The last of their numbers; 0 for files.
         to: u64,
-        /// How many they are; others between the two numbers were delivered.
+        /// How many they are; others between the two numbers were delivered, or will be.
         n: u64,
         /// The class of the most important one.
         class: Class,

@@ -82,25 +82,48 @@ pub(super) fn make_file(path: &Path) -> Result<(), JournalError> {
         .map_err(|e| JournalError::from_io(path, "cannot be opened for writing", &e))
 }
 
+/// Whether nothing has been written to the database.
+pub(super) fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0)
+}
+
 /// Whether a write-ahead log lies there without its database: what remains
 /// when the power went while a damaged journal was being set aside.
 pub(super) fn has_orphan_wal(path: &Path) -> bool {
     !path.exists() && beside(path, "-wal").exists()
 }
 
-/// The name of the database that was set aside last.
-pub(super) fn last_set_aside(path: &Path) -> Option<String> {
-    let begin = beside(Path::new(path.file_name()?), ".damaged-").to_str()?.to_owned();
-    let names = std::fs::read_dir(folder(path)).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+/// Behind the name of a database that was set aside: an empty file of this name says that
+/// a later journal has all that could be read of it.
+const TAKEN: &str = ".taken";
+
+/// The names of the databases that were set aside and of which no journal has taken
+/// anything over yet, the oldest first.
+pub(super) fn untaken(path: &Path) -> Vec<String> {
+    let begin = path.file_name().map(|name| beside(Path::new(name), ".damaged-").to_string_lossy().into_owned());
+    let (Some(begin), Ok(entries)) = (begin, std::fs::read_dir(folder(path))) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     // Not the files that belong to it; the names begin with the time.
-    let is_database = |name: &String| name.starts_with(&begin) && !name.ends_with("-wal") && !name.ends_with("-shm");
-    names.filter(|name| is_database(name) && !name.ends_with("-journal")).max()
+    let belongs = |name: &String| ["-wal", "-shm", "-journal", TAKEN].iter().any(|end| name.ends_with(end));
+    let mut names: Vec<String> = names.filter(|name| name.starts_with(&begin) && !belongs(name)).collect();
+    names.retain(|name| !path.with_file_name(format!("{name}{TAKEN}")).exists());
+    names.sort_unstable();
+    names
+}
+
+/// Notes that nothing of what was set aside needs to be taken over any more.
+pub(super) fn mark_taken(path: &Path) -> io::Result<()> {
+    for name in untaken(path) {
+        let marker = path.with_file_name(format!("{name}{TAKEN}"));
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(marker)?.sync_all()?;
+    }
+    File::open(folder(path)).and_then(|folder| folder.sync_all())
 }
 
 /// Where the files were going when the power went between two of the renames: the
 /// database set aside last, if a write-ahead log is still under the old name.
 fn interrupted(path: &Path) -> Option<PathBuf> {
-    let target = path.with_file_name(has_orphan_wal(path).then(|| last_set_aside(path))??);
+    let target = path.with_file_name(has_orphan_wal(path).then(|| untaken(path).pop())??);
     (!beside(&target, "-wal").exists()).then_some(target)
 }
 

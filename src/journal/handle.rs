@@ -22,6 +22,9 @@ use crate::event::{Draft, LogId};
 /// Commands that may wait for the writer; senders of events block beyond it.
 const QUEUE: usize = 1024;
 
+/// What a stop may take beyond its time, for the writer to notice.
+pub const JOURNAL_LAST_CHANCE: Duration = Duration::from_millis(500);
+
 /// Opening the journal; see [`Journal::open`].
 #[derive(Debug)]
 pub struct Journal;
@@ -205,10 +208,11 @@ impl JournalHandle {
         let _ = self.commands.try_send(Command::Wake);
     }
 
-    /// Tells the writer that reading failed with `error`; if that means damage, it
-    /// looks at the file, and sets it aside if it finds some. Never blocks.
+    /// Tells the writer that reading failed with `error`; if that means damage, or that
+    /// the disk does not give back what is on it, it looks at the file, and sets it aside
+    /// if it finds some. Never blocks.
     pub fn suspect(&self, error: &JournalError) {
-        if matches!(error, JournalError::Damaged { .. }) {
+        if matches!(error, JournalError::Damaged { .. }) || error.is_unreadable() {
             // A full queue is worked off, and reading will fail again.
             let _ = self.commands.try_send(Command::Check);
         }
@@ -237,7 +241,8 @@ impl JournalHandle {
 
 impl JournalThread {
     /// Commits what is waiting, says goodbye and ends the thread. When the disk
-    /// does not take it within `patience`, gives up.
+    /// does not take it within `patience`, gives up; returns [`JOURNAL_LAST_CHANCE`] later
+    /// at the latest.
     ///
     /// # Errors
     /// [`JournalError::Lost`] with the number of events that could not be written.
@@ -250,7 +255,7 @@ impl JournalThread {
         if !self.thread.is_finished() {
             let _ = self.give_up.try_send(());
             // A writer stuck inside SQLite does not see it; nor can it be joined.
-            let last_chance = Instant::now() + Duration::from_millis(500);
+            let last_chance = Instant::now() + JOURNAL_LAST_CHANCE;
             while !self.thread.is_finished() && Instant::now() < last_chance {
                 std::thread::sleep(Duration::from_millis(2));
             }

@@ -56,7 +56,7 @@ mod store;
 mod writer;
 
 pub use error::JournalError;
-pub use handle::{Journal, JournalHandle, JournalThread, Timing};
+pub use handle::{JOURNAL_LAST_CHANCE, Journal, JournalHandle, JournalThread, Timing};
 pub use marks::{Delivery, Mark};
 pub use notes::Note;
 pub use opening::JournalOptions;

@@ -9,12 +9,12 @@ use super::error::JournalError;
 use super::files;
 use super::marks::WaitingMarks;
 use super::retention::Limits;
-use super::salvage::salvage;
+use super::salvage::{MOST, salvage};
 use super::schema;
 use super::startup;
 use super::store::{self, Store};
 use crate::clock::SystemClock;
-use crate::event::{Draft, LogId};
+use crate::event::{Draft, LogId, Stamp};
 
 /// A journal that was stopped cleanly and is larger than this is not checked
 /// page by page at the start: an SD card reads some 20 MB a second.
@@ -82,7 +82,11 @@ pub(super) enum Occasion {
     /// The daemon starts.
     Start,
     /// It was found damaged while running: what is open is still open.
-    Repair,
+    Repair {
+        /// The disk has long not given it back: then that is damage too. Otherwise it is
+        /// tried again.
+        hopeless: bool,
+    },
 }
 
 /// Opens the database, sets it aside if it is damaged, and begins a run. What can be
@@ -109,10 +113,12 @@ pub(super) fn open_store(
             // A place that stays unreadable is damage too: nobody will come to mend it.
             Err(e) if e.is_unreadable() && set_aside.is_none() => {
                 unreadable += 1;
-                if unreadable == UNREADABLE_ATTEMPTS {
-                    damaged = Some(e.to_string());
-                } else {
-                    std::thread::sleep(UNREADABLE_PAUSE);
+                match occasion {
+                    // A new one that the disk does not take either is not worth keeping.
+                    _ if files::is_empty(path) => return Err(e),
+                    Occasion::Start if unreadable < UNREADABLE_ATTEMPTS => std::thread::sleep(UNREADABLE_PAUSE),
+                    Occasion::Repair { hopeless: false } => return Err(e),
+                    _ => damaged = Some(e.to_string()),
                 }
             }
             Err(e) => return Err(e),
@@ -125,17 +131,11 @@ pub(super) fn open_store(
         options.clock.resume(&saved);
     }
     let now = options.clock.now();
-    if set_aside.is_none() && last_run.is_none() {
-        // The power went, or the disk was full, before the new one could say so.
-        set_aside = files::last_set_aside(path).map(|name| (name, "found so at the start".to_owned()));
-    }
     let mut events: Vec<Draft> = Vec::new();
-    let replaces = set_aside.is_some();
-    if let Some((name, why)) = set_aside {
-        let taken = take_over(path, &name, delivered);
-        events.push(startup::set_aside_event(&name, &why, taken.len(), now));
-        events.extend(taken);
+    if last_run.is_none() {
+        take_over(path, set_aside, delivered, now, &mut events);
     }
+    let replaces = !events.is_empty();
     if occasion == Occasion::Start {
         if options.boot_event {
             events.push(startup::boot_event(last_run.as_ref(), now, &options.version));
@@ -143,20 +143,42 @@ pub(super) fn open_store(
         events.extend(ends);
     }
     let last = store.begin_run(&events, now, &options.version, &options.clock.saved()).map_err(failed)?;
+    if let Err(e) = files::mark_taken(path) {
+        warn!("journal {}: what was taken over is not noted: {e}", path.display());
+    }
     let queued = store.queued().map_err(failed)?;
     Ok(Opening { store, last, queued, replaces })
 }
 
-/// What can be read of the undelivered events in the journal set aside as `name`.
-fn take_over(path: &Path, name: &str, delivered: &WaitingMarks) -> Vec<Draft> {
-    let salvage = salvage(&path.with_file_name(name), delivered);
-    if !salvage.drafts.is_empty() {
-        info!("{} undelivered events are taken over from {name}", salvage.drafts.len());
+/// What a new journal begins with: for each that was set aside, a word about it and what
+/// can be read of its undelivered events. Mostly that is the one that was set aside just
+/// now (its name, and why); there are others where the power went, or the disk
+/// failed, before the new one could say so.
+fn take_over(
+    path: &Path,
+    set_aside: Option<(String, String)>,
+    delivered: &WaitingMarks,
+    now: Stamp,
+    events: &mut Vec<Draft>,
+) {
+    let mut names = files::untaken(path);
+    names.extend(
+        set_aside.iter().map(|(name, _)| name.clone()).filter(|name| !names.contains(name)).collect::<Vec<_>>(),
+    );
+    let mut room = MOST;
+    for name in names {
+        let why = set_aside.as_ref().filter(|(own, _)| *own == name).map_or("found so at the start", |(_, why)| why);
+        let salvage = salvage(&path.with_file_name(&name), delivered, room);
+        room -= salvage.drafts.len().min(room);
+        if !salvage.drafts.is_empty() {
+            info!("{} undelivered events are taken over from {name}", salvage.drafts.len());
+        }
+        if salvage.left > 0 {
+            error!("{} undelivered events are left in {name}: too many to be taken over", salvage.left);
+        }
+        events.push(startup::set_aside_event(&name, why, (salvage.drafts.len() as u64, salvage.left), now));
+        events.extend(salvage.drafts);
     }
-    if salvage.left > 0 {
-        error!("{} undelivered events are left in {name}: too many to be taken over", salvage.left);
-    }
-    salvage.drafts
 }
 
 type Opened = (Store, Option<startup::LastRun>, Vec<Draft>);

@@ -82,6 +82,8 @@ fn pragma(db: &Connection, name: &str) -> rusqlite::Result<i64> {
 /// The header says it, and so do the tables: a single bit of the header must not
 /// turn a journal into one that is refused.
 pub(super) fn identify(db: &Connection) -> rusqlite::Result<Kind> {
+    // All of it at one moment: it may just be made.
+    let _moment = db.unchecked_transaction()?;
     let (id, version) = (pragma(db, "application_id")?, pragma(db, "user_version")?);
     let count = |names: &str| -> rusqlite::Result<i64> {
         db.query_row(&format!("SELECT count(*) FROM sqlite_schema {names}"), [], |row| row.get(0))

@@ -35,10 +35,11 @@ pub(super) fn boot_event(last: Option<&LastRun>, now: Stamp, version: &str) -> D
 }
 
 /// The `storage` event that reports a damaged journal set aside as `file`, of
-/// which `taken` events were taken over.
-pub(super) fn set_aside_event(file: &str, why: &str, taken: usize, now: Stamp) -> Draft {
+/// which so many events were `taken` over and others left in it.
+pub(super) fn set_aside_event(file: &str, why: &str, (taken, left): (u64, u64), now: Stamp) -> Draft {
     let taken = if taken > 0 { format!(", with {taken} undelivered events of the old one") } else { String::new() };
-    let why = format!("the journal was damaged ({why}); it was set aside and a new one was begun{taken}");
+    let left = if left > 0 { format!("; {left} more, of the lowest classes, are left in it") } else { String::new() };
+    let why = format!("the journal was damaged ({why}); it was set aside and a new one was begun{taken}{left}");
     Draft { stamp: now, body: Body::Storage { phase: Phase::Start, value: Some(file.to_owned()), why }, replay: false }
 }
 

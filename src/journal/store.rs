@@ -31,8 +31,9 @@ pub(super) struct Committed {
     pub settled: u64,
 }
 
-/// `why` of events that no message can carry to this broker.
-const TOO_LARGE: &str = "larger than the broker or uplink.max_packet allows; kept in the unit's journal";
+/// `why` of events that this broker does not take.
+const NOT_TAKEN: &str = "larger than the broker or uplink.max_packet allows, or refused by the broker again and again; \
+                         kept in the unit's journal";
 
 /// `why` of events that were damaged on the disk.
 const UNREADABLE: &str = "it cannot be read any more; what is left of it is kept in the unit's journal";
@@ -227,7 +228,7 @@ impl Store {
             }
         }
         unsendable.sort_by_key(|one| one.seq);
-        let why = |run: &lost::Tally| if run.is_readable() { TOO_LARGE } else { UNREADABLE };
+        let why = |run: &lost::Tally| if run.is_readable() { NOT_TAKEN } else { UNREADABLE };
         let reports: Vec<Draft> = lost::runs(&unsendable).iter().map(|run| run.event(why(run), now)).collect();
         let last = append(&tx, &self.unit, &self.log, &reports)?;
         put(&tx, "alive", &now.t.0)?;

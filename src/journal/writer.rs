@@ -48,6 +48,12 @@ const ROOM_ON_A_FULL_DISK: u64 = 256 << 10;
 const LOG_PAGES: u32 = 1000;
 const LOG_PAGES_ON_A_FULL_DISK: u32 = 100;
 
+/// Failures in a row, all because the disk does not give back what is on it, before the
+/// file is opened anew and looked at as a whole; and before it counts as damaged, ten
+/// seconds later: a disk that fell off its bus is back by then.
+const UNREADABLE_REOPEN: u32 = 3;
+const UNREADABLE_GIVE_UP: u32 = 8;
+
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -76,6 +82,8 @@ pub(super) struct Writer {
     last_commit: Instant,
     /// When the file was last looked at as a whole.
     checked: Option<Instant>,
+    /// Failures in a row to read what is on the disk.
+    unreadable: u32,
     retention: Retention,
     space: Space,
 }
@@ -116,6 +124,7 @@ impl Writer {
             settled: [0; Class::ALL.len()],
             last_commit: Instant::now(),
             checked: None,
+            unreadable: 0,
         };
         if opening.replaces {
             writer.status.set_aside();
@@ -242,6 +251,7 @@ impl Writer {
             self.beat.working(COMMIT_DEADLINE);
             match self.try_write(&batch) {
                 Ok(last) => {
+                    self.unreadable = 0;
                     if failing {
                         info!("journal {}: writable again, nothing was lost", self.options.path.display());
                     }
@@ -268,7 +278,8 @@ impl Writer {
                     }
                     failing = true;
                     self.status.failed(e.to_string());
-                    if matches!(e, JournalError::Damaged { .. }) {
+                    self.unreadable = if e.is_unreadable() { self.unreadable + 1 } else { 0 };
+                    if matches!(e, JournalError::Damaged { .. }) || self.unreadable >= UNREADABLE_REOPEN {
                         // Closed before another is made: SQLite goes by the
                         // names of the files. The next attempt opens anew.
                         self.store = None;
@@ -288,7 +299,8 @@ impl Writer {
 
     fn try_write(&mut self, batch: &Batch) -> Result<u64, JournalError> {
         if self.store.is_none() {
-            let opening = open_store(&self.options, Occasion::Repair, &self.waiting)?;
+            let hopeless = self.unreadable >= UNREADABLE_GIVE_UP;
+            let opening = open_store(&self.options, Occasion::Repair { hopeless }, &self.waiting)?;
             self.reopened(opening);
         }
         let Some(store) = &mut self.store else { return Err(JournalError::Closed) };

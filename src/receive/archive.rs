@@ -1,4 +1,4 @@
-//! The receiver's file: one event a line, as it came, appended and never
+//! The receiver's file: one event a line, in JSON, appended and never
 //! rewritten.
 
 use std::fs::{File, OpenOptions};

@@ -6,6 +6,9 @@
 //! ([`GRACE`]), then again with growing pauses, and given up after
 //! [`TRIES`] requests that brought nothing. An answer, or the unit's connecting
 //! anew, begins that from the beginning.
+//!
+//! What a unit says it has lost, and what was given up, is not asked for; should
+//! it come after all, it is as new as any other. Only what came can come twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -78,8 +81,12 @@ impl Ranges {
 /// One journal of one unit.
 #[derive(Debug, Default)]
 struct Log {
-    /// Received, declared lost, or given up.
+    /// What came.
     have: Ranges,
+    /// The unit says that some of it will not come: not missed, but welcome.
+    excused: Ranges,
+    /// Asked for in vain: missed, and not asked for again until the unit comes back.
+    given_up: Ranges,
     /// What is below is of no interest: it was before this receiver's time.
     begin: u64,
     low: u64,
@@ -87,6 +94,19 @@ struct Log {
     due: Option<Duration>,
     /// Requests since something missing came.
     tries: u32,
+}
+
+impl Log {
+    /// What the unit is done with and neither sent nor excused.
+    fn missing(&self) -> Vec<(u64, u64)> {
+        let absent = self.have.missing(self.begin, self.low).into_iter();
+        absent.flat_map(|(from, to)| self.excused.missing(from, to)).collect()
+    }
+
+    /// Of these, what there is hope for.
+    fn wanted(&self) -> Vec<(u64, u64)> {
+        self.missing().into_iter().flat_map(|(from, to)| self.given_up.missing(from, to)).collect()
+    }
 }
 
 /// A range of missing numbers.
@@ -107,7 +127,7 @@ pub struct Gap {
 pub enum Advice {
     /// Ask the unit to send it again.
     Ask(Gap),
-    /// It did not come and will not.
+    /// It did not come, and is not asked for any more while the unit stays connected.
     GiveUp(Gap),
 }
 
@@ -151,13 +171,14 @@ impl Ledger {
         true
     }
 
-    /// The unit says that it will not send some of `from..=to`.
+    /// The unit says that it will not send some of `from..=to`; the others may still
+    /// come.
     pub fn lost(&mut self, unit: &str, log: &str, from: u64, to: u64) {
         if from > to {
             return;
         }
         if let Some(log) = self.log(unit, log, from) {
-            log.have.add(from, to);
+            log.excused.add(from, to);
         }
     }
 
@@ -171,19 +192,19 @@ impl Ledger {
     }
 
     /// The unit has connected: what it was asked before may have been lost on the
-    /// way, so it is soon asked again.
+    /// way, so it is soon asked again, also for what was given up.
     pub fn online(&mut self, unit: &str) {
         let Some(name) = self.current.get(unit) else { return };
         if let Some(log) = self.logs.get_mut(&(unit.to_owned(), name.clone())) {
             (log.due, log.tries) = (None, 0);
+            log.given_up = Ranges::default();
         }
     }
 
-    /// All gaps.
+    /// All gaps, those given up among them.
     pub fn gaps(&self) -> Vec<Gap> {
         let all = self.logs.iter().flat_map(|((unit, name), log)| {
-            let missing = log.have.missing(log.begin, log.low).into_iter();
-            missing.map(move |(from, to)| Gap { unit: unit.clone(), log: name.clone(), from, to })
+            log.missing().into_iter().map(move |(from, to)| Gap { unit: unit.clone(), log: name.clone(), from, to })
         });
         all.collect()
     }
@@ -193,7 +214,7 @@ impl Ledger {
         let mut advice = Vec::new();
         for (unit, name) in &self.current {
             let Some(log) = self.logs.get_mut(&(unit.clone(), name.clone())) else { continue };
-            let missing = log.have.missing(log.begin, log.low);
+            let missing = log.wanted();
             let Some(&(from, end)) = missing.first() else {
                 (log.due, log.tries) = (None, 0);
                 continue;
@@ -207,10 +228,11 @@ impl Ledger {
             let to = to.unwrap_or(end.min(from.saturating_add(SPAN - 1)));
             let gap = |from, to| Gap { unit: unit.clone(), log: name.clone(), from, to };
             if log.tries >= TRIES {
-                for (first, last) in log.have.missing(from, to) {
+                for (first, last) in missing.into_iter().take_while(|(first, _)| *first <= to) {
+                    let last = last.min(to);
+                    log.given_up.add(first, last);
                     advice.push(Advice::GiveUp(gap(first, last)));
                 }
-                log.have.add(from, to);
                 (log.due, log.tries) = (None, 0);
                 continue;
             }
@@ -278,7 +300,25 @@ mod tests {
             }
         }
         assert_eq!((requests, given_up), (TRIES, vec![(1, 2)]));
-        assert_eq!(ledger.gaps(), []);
+        let gap = |from, to| Gap { unit: "u".into(), log: "a".into(), from, to };
+        assert_eq!(ledger.gaps(), [gap(1, 2)], "it is still missing");
+        assert!(ledger.event("u", "a", 2), "it came after all, and for the first time");
+        assert_eq!((ledger.gaps(), asked(&mut ledger, 9000)), (vec![gap(1, 1)], vec![]));
+        ledger.online("u");
+        assert_eq!(asked(&mut ledger, 9001), []);
+        assert_eq!(asked(&mut ledger, 9004), [(1, 1)], "a unit that was mended may have it");
+    }
+
+    #[test]
+    fn what_a_lost_event_spans_may_still_come() {
+        let mut ledger = Ledger::new(false);
+        ledger.event("u", "a", 1);
+        // The lowest class between 2 and 9 had to go; alerts between them wait.
+        ledger.lost("u", "a", 2, 9);
+        assert!(ledger.event("u", "a", 5));
+        assert!(!ledger.event("u", "a", 5));
+        ledger.status("u", "a", 9);
+        assert_eq!((ledger.gaps(), asked(&mut ledger, 60)), (vec![], vec![]));
     }
 
     #[test]
@@ -307,26 +347,35 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_new_twice_and_all_that_is_missing_is_known(
-            seqs in prop::collection::vec(1..80u64, 0..120), lost in prop::collection::vec((1..80u64, 0..5u64), 0..4), low in 0..90u64,
+        fn all_that_comes_is_new_once_and_all_that_is_missing_is_known(
+            seqs in prop::collection::vec(1..80u64, 0..120), late in prop::collection::vec(1..80u64, 0..40),
+            lost in prop::collection::vec((1..80u64, 0..5u64), 0..4), low in 0..90u64,
         ) {
             let mut ledger = Ledger::new(true);
-            let mut seen = BTreeSet::new();
+            let (mut seen, mut excused) = (BTreeSet::new(), BTreeSet::new());
             for (from, n) in lost {
                 ledger.lost("u", "a", from, from + n);
-                seen.extend(from..=from + n);
+                excused.extend(from..=from + n);
             }
             for seq in seqs {
                 prop_assert_eq!(ledger.event("u", "a", seq), seen.insert(seq));
             }
             ledger.status("u", "a", low);
-            let gaps: Vec<u64> = ledger.gaps().iter().flat_map(|gap| gap.from..=gap.to).collect();
-            prop_assert_eq!(gaps, (1..=low).filter(|n| !seen.contains(n)).collect::<Vec<_>>());
+            let missing = |seen: &BTreeSet<u64>| {
+                (1..=low).filter(|n| !seen.contains(n) && !excused.contains(n)).collect::<Vec<_>>()
+            };
+            let gaps = |ledger: &Ledger| ledger.gaps().iter().flat_map(|gap| gap.from..=gap.to).collect::<Vec<_>>();
+            prop_assert_eq!(gaps(&ledger), missing(&seen));
             let mut requests = 0;
             for second in 0..20_000 {
                 requests += asked(&mut ledger, second).len();
             }
             prop_assert!(requests <= TRIES as usize);
+            // Nobody hopes for them any more, and they come.
+            for seq in late {
+                prop_assert_eq!(ledger.event("u", "a", seq), seen.insert(seq));
+            }
+            prop_assert_eq!(gaps(&ledger), missing(&seen));
         }
     }
 }

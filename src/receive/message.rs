@@ -1,9 +1,12 @@
 //! Reading what units publish. Everything here comes from outside and may be
 //! anything.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use super::ledger::Ledger;
+use crate::event::from_cbor;
 
 /// What names an event, and what a `lost` event says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -58,9 +61,14 @@ impl Progress {
 
 /// A published message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Message {
+pub enum Message<'p> {
     /// An event of the unit that the topic names.
-    Event(EventKey),
+    Event {
+        /// What names it.
+        key: EventKey,
+        /// All of it: one line of JSON, whichever format it came in.
+        line: Cow<'p, str>,
+    },
     /// The state of a unit's journal.
     Progress {
         /// The unit's id.
@@ -74,15 +82,25 @@ pub enum Message {
     Other,
 }
 
-impl Message {
+/// An event as one line of JSON; `None` for what cannot be one. The first byte tells
+/// the formats apart: CBOR begins with a map.
+fn line(payload: &[u8]) -> Option<Cow<'_, str>> {
+    let line = match payload.first() {
+        Some(0xa0..=0xbf) => Cow::Owned(from_cbor(payload).ok()?),
+        _ => Cow::Borrowed(std::str::from_utf8(payload).ok()?),
+    };
+    (!line.contains(['\n', '\r'])).then_some(line)
+}
+
+impl<'p> Message<'p> {
     /// From a topic below `<prefix>/` (`<unit>/event/<kind>` and so on).
-    pub fn read(topic: &str, payload: &[u8]) -> Message {
+    pub fn read(topic: &str, payload: &'p [u8]) -> Message<'p> {
         let Some((unit, rest)) = topic.split_once('/') else { return Message::Other };
         match rest.split_once('/').map_or(rest, |(first, _)| first) {
-            "event" => match EventKey::read(payload) {
+            "event" => match line(payload).and_then(|line| Some((EventKey::read(line.as_bytes())?, line))) {
                 // A unit's login may only write below its own name: what says
                 // otherwise is forged.
-                Some(key) if key.unit == unit => Message::Event(key),
+                Some((key, line)) if key.unit == unit => Message::Event { key, line },
                 _ => Message::Other,
             },
             "status" | "health" => match serde_json::from_slice(payload) {
@@ -99,14 +117,27 @@ impl Message {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::event::to_cbor;
     use proptest::prelude::*;
 
     #[test]
     fn an_event_belongs_to_the_unit_of_its_topic() {
         let json = br#"{"v":1,"unit":"gate","log":"abc","seq":7,"kind":"watch","from":"2026-05-01T00:00:00.000Z"}"#;
-        assert!(matches!(Message::read("gate/event/watch", json), Message::Event(key) if key.seq == 7));
+        assert!(matches!(Message::read("gate/event/watch", json), Message::Event { key, .. } if key.seq == 7));
         assert_eq!(Message::read("road/event/watch", json), Message::Other);
         assert!(matches!(Message::read("gate/status", br#"{"log":"abc","low":5}"#), Message::Progress { .. }));
+    }
+
+    #[test]
+    fn an_event_is_one_line_of_json_whichever_format_it_came_in() {
+        let json = r#"{"v":1,"unit":"gate","log":"abc","seq":7,"kind":"boot","t":"2026-05-01T00:00:00.000Z","boot":"1f0c6a2e"}"#;
+        let cbor = to_cbor(json).unwrap();
+        for payload in [json.as_bytes(), &cbor] {
+            let Message::Event { key, line } = Message::read("gate/event/boot", payload) else { panic!("{payload:?}") };
+            assert_eq!((key.seq, &*line), (7, json));
+        }
+        assert_eq!(Message::read("gate/event/boot", &cbor[..40]), Message::Other);
+        assert_eq!(Message::read("gate/event/boot", json.replace(',', ",\n").as_bytes()), Message::Other);
     }
 
     proptest! {

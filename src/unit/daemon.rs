@@ -3,9 +3,9 @@
 //!
 //! Start: journal, detector, uplink, cameras; then systemd is told. Stop
 //! (SIGTERM, SIGINT, or all files played): cameras, open sightings, commit,
-//! delivery and the last stills for up to three seconds, journal. A thread that
-//! panics stops the rest in the same order with exit code 1, so that a supervisor
-//! starts a whole daemon again instead of living with half of one.
+//! delivery and the last stills for up to two and a half seconds, journal. A
+//! thread that panics stops the rest in the same order with exit code 1, so that a
+//! supervisor starts a whole daemon again instead of living with half of one.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -32,23 +32,26 @@ use crate::config::{CameraConfig, Config, SourceKind};
 use crate::detect::{DetectError, Detector};
 use crate::evidence::{EvidenceHandle, EvidenceSetup, EvidenceThread, Limits as EvidenceLimits, StillQueue};
 use crate::health::{CameraStats, HealthReport, Inputs, Probes};
-use crate::journal::{Journal, JournalError, JournalHandle, JournalOptions, JournalThread, Limits};
+use crate::journal::{
+    JOURNAL_LAST_CHANCE, Journal, JournalError, JournalHandle, JournalOptions, JournalThread, Limits,
+};
 use crate::uplink::{
-    HealthFeed, LinkSettings, StillFeed, Uplink, UplinkError, UplinkHandle, UplinkSetup, UplinkStatus,
+    HealthFeed, LinkSettings, StillFeed, UPLINK_LAST_STEPS, Uplink, UplinkError, UplinkHandle, UplinkSetup,
+    UplinkStatus,
 };
 
 /// How long stopping takes at most, all together under five seconds: the
 /// cameras, the commit of their last events, the delivery of what is
-/// undelivered (with a second for the goodbye, and within a time that counts
-/// from the beginning) while the last stills are written (within the same), the
-/// commit of the acknowledgements.
+/// undelivered with the goodbye while the last stills are written, the commit of
+/// the acknowledgements. The last two end by times that count from the beginning,
+/// whatever was before them.
 const CAMERAS_STOP: Duration = Duration::from_millis(900);
 const EVIDENCE_FIRST: Duration = Duration::from_millis(500);
 const LAST_COMMIT: Duration = Duration::from_millis(900);
-const UPLINK_STOP: Duration = Duration::from_secs(3);
-const UPLINK_STOPPED_BY: Duration = Duration::from_millis(3000);
+const UPLINK_STOPPED_BY: Duration = Duration::from_millis(3700);
 // A card may take its time over the last commit.
 const JOURNAL_STOP: Duration = Duration::from_millis(1000);
+const STOPPED_BY: Duration = Duration::from_millis(4700);
 /// How often the threads' heartbeats are looked at without a watchdog.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
 
@@ -373,12 +376,12 @@ fn stop(
         tracing::warn!("the last events are not committed yet; they will be sent after the next start");
     }
     if let Some(uplink) = uplink {
-        uplink.stop(UPLINK_STOP.min(UPLINK_STOPPED_BY.saturating_sub(began.elapsed())));
+        uplink.stop((UPLINK_STOPPED_BY - UPLINK_LAST_STEPS).saturating_sub(began.elapsed()));
     }
     if !is_written(began + UPLINK_STOPPED_BY) {
         tracing::warn!("the last stills are not written; they are lost");
     }
-    journal_thread.stop(JOURNAL_STOP)?;
+    journal_thread.stop(JOURNAL_STOP.min((STOPPED_BY - JOURNAL_LAST_CHANCE).saturating_sub(began.elapsed())))?;
     Ok(())
 }
 

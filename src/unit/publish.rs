@@ -12,11 +12,15 @@ use crate::clock::Beat;
 use crate::config::Config;
 use crate::event::{Draft, Event, LogId};
 use crate::journal::{Journal, JournalError, JournalHandle, JournalOptions, JournalThread, Limits};
-use crate::uplink::{LinkSettings, Uplink, UplinkError, UplinkHandle, UplinkSetup};
+use crate::uplink::{CONNECT_TIMEOUT_S, LinkSettings, Uplink, UplinkError, UplinkHandle, UplinkSetup};
 
-/// How long the broker may acknowledge nothing before the wait is given up:
-/// longer than one attempt to connect (10 s) and the pause before the next.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the broker may acknowledge nothing before the wait is given up: as long as an
+/// attempt to connect may take, and some more for what is sent then. Where attempts
+/// fail one after the other, there is no need to wait so long.
+const PATIENCE: Duration = Duration::from_secs(CONNECT_TIMEOUT_S + 15);
+const PATIENCE_WITH_FAILURES: Duration = Duration::from_secs(15);
+const FAILURES: u64 = 3;
+
 /// For saying goodbye to the broker and to the disk.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -109,15 +113,19 @@ impl ReplayPublisher {
     ///
     /// # Errors
     /// [`PublishError::Undelivered`] when the broker has acknowledged nothing
-    /// for 15 s; the events stay in the journal.
+    /// for 15 s in spite of several attempts, or for 55 s; the events stay in the journal.
     pub fn finish(self) -> Result<(), PublishError> {
         let mut queued = self.journal.figures().queued;
-        let mut progress = Instant::now();
-        while queued > 0 && progress.elapsed() < PATIENCE && !self.uplink.is_finished() {
+        let (mut progress, mut failures) = (Instant::now(), self.uplink.figures().failures);
+        while queued > 0 && !self.uplink.is_finished() {
+            let failed = self.uplink.figures().failures.saturating_sub(failures);
+            if progress.elapsed() >= if failed < FAILURES { PATIENCE } else { PATIENCE_WITH_FAILURES } {
+                break;
+            }
             std::thread::sleep(Duration::from_millis(10));
             let now = self.journal.figures().queued;
             if now < queued {
-                progress = Instant::now();
+                (progress, failures) = (Instant::now(), self.uplink.figures().failures);
             }
             queued = now;
         }
@@ -132,7 +140,11 @@ impl ReplayPublisher {
             tracing::warn!("nobody has subscribed to {} of the events at {}", figures.unheard, self.broker);
         }
         if figures.set_aside > 0 {
-            tracing::warn!("{} events are too large for {}; they stay unsent", figures.set_aside, self.broker);
+            tracing::warn!(
+                "{} events are too large for {}, or refused by it; they stay unsent",
+                figures.set_aside,
+                self.broker
+            );
         }
         Ok(())
     }

@@ -153,6 +153,11 @@ impl Announcer {
         self.known = false;
     }
 
+    /// The broker does not want it: as if it were there, until the next start.
+    pub fn refused(&mut self) {
+        self.known = true;
+    }
+
     /// The journal is another one, without notes.
     pub fn forget(&mut self) {
         self.noted.clear();

@@ -4,12 +4,21 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::connect::{ConnectPolicy, Situation};
 use super::hook;
 use super::link::{Link, WORK_DEADLINE};
 use crate::domain::{UtcMillis, jitter};
+
+/// What was done about the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Power {
+    Down,
+    /// `link_up` was run in vain.
+    Failed,
+    Up,
+}
 
 impl Link {
     /// Waits until the unit wants to be connected; `false` when it is stopped
@@ -59,12 +68,14 @@ impl Link {
         reading.source.is_vouched().then_some(reading.utc)
     }
 
-    /// Powers the network up or down, if that has not been done.
+    /// Powers the network up or down, if that has not been done. What failed to power it
+    /// up is done again with the next client, and undone like what did not fail.
     pub(super) async fn power(&mut self, up: bool, timeout: Duration) {
-        if self.powered == up {
+        let done = if up { Power::Up } else { Power::Down };
+        if self.power == done {
             return;
         }
-        self.powered = up;
+        let before = std::mem::replace(&mut self.power, done);
         let command = if up { self.settings.link_up.clone() } else { self.settings.link_down.clone() };
         let Some(command) = command else { return };
         self.beat.waiting();
@@ -73,8 +84,17 @@ impl Link {
             _ = self.stop.changed(), if up => Ok(()),
         };
         self.beat.working(WORK_DEADLINE);
-        if let Err(why) = outcome {
-            warn!("uplink.{}: {why}", if up { "link_up" } else { "link_down" });
+        match outcome {
+            Err(why) if up => {
+                self.power = Power::Failed;
+                // Once is enough.
+                if before == Power::Down {
+                    warn!("uplink.link_up: {why}; trying again");
+                }
+            }
+            Err(why) => warn!("uplink.link_down: {why}"),
+            Ok(()) if before == Power::Failed && up => info!("uplink.link_up: done"),
+            Ok(()) => {}
         }
     }
 }

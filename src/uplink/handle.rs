@@ -15,6 +15,9 @@ use super::stills::StillFeed;
 use crate::clock::Beat;
 use crate::journal::JournalHandle;
 
+/// What a stop may take beyond its time: the end of the connection, and `link_down`.
+pub const UPLINK_LAST_STEPS: Duration = Duration::from_secs(1);
+
 /// A publisher of `health` messages.
 pub struct HealthFeed {
     /// Time between messages.
@@ -88,12 +91,12 @@ impl UplinkHandle {
         self.status.figures()
     }
 
-    /// If the link is up: delivers what is undelivered for up to `patience`,
-    /// says goodbye and disconnects. Otherwise ends at once. Returns when the
-    /// thread has ended, `patience` and a second after the call at the latest.
+    /// If the link is up: delivers what is undelivered until a second before the end of
+    /// `patience`, says goodbye and disconnects. Otherwise ends at once. Returns when the
+    /// thread has ended, `patience` and [`UPLINK_LAST_STEPS`] after the call at the latest.
     pub fn stop(self, patience: Duration) {
         let _ = self.stop.send(Some(Instant::now() + patience));
-        let last_chance = Instant::now() + patience + Duration::from_secs(1);
+        let last_chance = Instant::now() + patience + UPLINK_LAST_STEPS;
         while !self.thread.is_finished() && Instant::now() < last_chance {
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::lanes::Age;
-use super::link::{GOODBYE_TIME, JOURNAL_RETRY, Limits, Link, Phase, SPARE_IDS, Sent};
+use super::link::{JOURNAL_RETRY, Limits, Link, Phase, SPARE_IDS, Sent};
 use super::liveness::Liveness;
 use super::messages::Presence;
+use super::unwanted::Which;
 use super::window::Announced;
 use super::words;
 use crate::domain::jitter;
@@ -97,7 +98,9 @@ impl Link {
         self.status.in_flight.store(self.window.len() as u64, Relaxed);
         match (sent, ack.reason) {
             (Some(Sent::Event { seq, age, at }), reason) => self.event_answered(seq, age, at, reason),
-            (Some(Sent::Birth), PubAckReason::Success | PubAckReason::NoMatchingSubscribers) => {}
+            (Some(Sent::Birth), PubAckReason::Success | PubAckReason::NoMatchingSubscribers) => {
+                self.unwanted.taken(None);
+            }
             (Some(Sent::Birth), reason) => self.trouble(format!("refuses the status message ({reason:?})")),
             (Some(Sent::Goodbye), _) => self.leave(client),
             (Some(Sent::Copy(_)), _) => self.commands.resent(),
@@ -120,16 +123,19 @@ impl Link {
         match reason {
             PubAckReason::Success => {
                 self.status.delivered.fetch_add(1, Relaxed);
-                self.accepted();
+                self.accepted(seq);
                 self.mark(seq, Delivery::Delivered);
             }
             PubAckReason::NoMatchingSubscribers => {
                 self.status.unheard.fetch_add(1, Relaxed);
-                self.accepted();
+                self.accepted(seq);
                 self.mark(seq, Delivery::Unheard);
             }
             refusal => {
                 self.status.refused.fetch_add(1, Relaxed);
+                if self.unwanted.refused_for(Which::Event(seq), refusal) {
+                    return self.give_up(Which::Event(seq));
+                }
                 self.refusing = true;
                 self.trouble(words::event_refusal(refusal));
                 self.lanes.came_back(seq);
@@ -140,8 +146,9 @@ impl Link {
         }
     }
 
-    /// The broker takes events.
-    fn accepted(&mut self) {
+    /// The broker takes events, this one at least.
+    fn accepted(&mut self, seq: u64) {
+        self.unwanted.taken(Some(Which::Event(seq)));
         self.refusals.reset();
         if std::mem::take(&mut self.refusing) {
             self.status.trouble(None);
@@ -164,7 +171,7 @@ impl Link {
         let marks = std::mem::take(&mut self.marks);
         self.told.extend(marks.iter().map(|mark| mark.seq));
         if wait {
-            if !self.journal.mark_and_wait(&self.log, marks, GOODBYE_TIME) {
+            if !self.journal.mark_and_wait(&self.log, marks, self.goodbye_time()) {
                 warn!("the journal does not take the last acknowledgements; those events will be sent again");
             }
         } else if let Err(marks) = self.journal.try_mark(&self.log, marks) {

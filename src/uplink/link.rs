@@ -8,22 +8,22 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::LastWill;
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
 
 use super::alerts::Alerts;
 use super::announce::{Announcer, Word};
+use super::awake::Power;
 use super::budget::Budget;
 use super::commands::Commands;
 use super::commits::Commits;
 use super::connect::Wish;
+use super::failures::{is_dismissal, is_unknown_reason, library_is_confused};
 use super::handle::{HealthFeed, UplinkSetup};
 use super::lanes::{Age, Lanes, Recent};
 use super::liveness::Liveness;
@@ -33,10 +33,10 @@ use super::pace::Pace;
 use super::settings::LinkSettings;
 use super::status::UplinkStatus;
 use super::stills::Stills;
+use super::unwanted::Unwanted;
 use super::window::Window;
-use super::words;
 use crate::clock::{Beat, boot_id};
-use crate::domain::{Backoff, jitter};
+use crate::domain::Backoff;
 use crate::event::LogId;
 use crate::evidence::StillKey;
 use crate::journal::{JournalHandle, JournalReader, Mark};
@@ -53,8 +53,15 @@ pub(super) const SPARE_IDS: usize = 4;
 /// Between two attempts to read the journal or to note acknowledgements.
 pub(super) const JOURNAL_RETRY: Duration = Duration::from_millis(500);
 
-/// What is left for the goodbye when the time to deliver is over.
+/// For each step of the goodbye: the commit of the last acknowledgements, the goodbye's
+/// own, and the end of the connection.
 pub(super) const GOODBYE_TIME: Duration = Duration::from_millis(500);
+
+/// At a stop, what of its time is not used for delivering, but for the first two steps.
+const GOODBYE_RESERVE: Duration = Duration::from_secs(1);
+
+/// A step is given so much even when the time is over.
+const GOODBYE_LEAST: Duration = Duration::from_millis(100);
 
 /// First and longest pause before the broker is tried again.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -146,8 +153,7 @@ pub(super) struct Link {
     pub wish: Wish,
     pub alerts: Alerts,
     pub budget: Budget,
-    /// The network was powered up.
-    pub powered: bool,
+    pub power: Power,
     /// The goodbye is one for a while.
     asleep: bool,
     pub window: Window<Sent>,
@@ -164,11 +170,14 @@ pub(super) struct Link {
     /// Something was acknowledged in this connection.
     pub good: bool,
     pub phase: Phase,
+    /// The program stops, and has given the link until then.
+    stop_by: Option<Instant>,
     /// No event is sent before it: the broker refused one.
     pub held_until: Option<Instant>,
     pub refusals: Backoff,
     /// It refused the last event it answered for.
     pub refusing: bool,
+    pub unwanted: Unwanted,
     /// The journal is not asked before it: it did not answer.
     pub read_again: Option<Instant>,
     pub mark_again: Option<Instant>,
@@ -191,7 +200,7 @@ impl Link {
             alerts: Alerts::new(setup.settings.alert_wires.clone()),
             budget: Budget::new(setup.settings.daily_bytes, Instant::now()),
             home_assistant: Announcer::new(setup.settings.home_assistant.clone()),
-            powered: false,
+            power: Power::Down,
             asleep: false,
             settings: setup.settings,
             journal: setup.journal,
@@ -211,9 +220,11 @@ impl Link {
             liveness: Liveness::new(Duration::ZERO, Instant::now()),
             good: false,
             phase: Phase::Running,
+            stop_by: None,
             held_until: None,
             refusals: Backoff::new(RETRY_FIRST, RETRY_LAST),
             refusing: false,
+            unwanted: Unwanted::default(),
             read_again: None,
             mark_again: None,
             health_due: None,
@@ -244,9 +255,18 @@ impl Link {
             self.asleep = false;
             self.power(false, self.settings.link_timeout).await;
         }
-        self.note_marks(true);
+        // What was told before the goodbye the journal writes when it stops.
+        if !self.marks.is_empty() {
+            self.note_marks(true);
+        }
         self.note_budget(true);
         self.power(false, HOOK_AT_STOP).await;
+    }
+
+    /// How long a step of the goodbye that begins now may take.
+    pub fn goodbye_time(&self) -> Duration {
+        let left = self.stop_by.map(|by| by.saturating_duration_since(Instant::now()));
+        left.map_or(GOODBYE_TIME, |left| left.clamp(GOODBYE_LEAST, GOODBYE_TIME))
     }
 
     /// With one client of the library, through all its connections.
@@ -280,9 +300,14 @@ impl Link {
                     return if goes_on { Outcome::Renewed } else { Outcome::Ended };
                 }
                 Polled::Failed(e) => {
+                    let was_up = self.up;
                     self.failed(&e);
+                    if was_up && is_unknown_reason(&e) {
+                        self.answered_unreadably(&mut events, &client);
+                    }
                     let pause = self.pause(backoff, !is_dismissal(&e));
-                    let renew = !self.limits.resumable || library_is_confused(&e, &events);
+                    // A network that was not powered up is, before the next client.
+                    let renew = !self.limits.resumable || self.power != Power::Up || library_is_confused(&e, &events);
                     if self.asleep {
                         return Outcome::Asleep;
                     }
@@ -361,7 +386,8 @@ impl Link {
                 // A sender that is gone means the same as a stop at once.
                 _ = self.stop.changed(), if self.phase == Phase::Running => {
                     let deadline = self.stop.borrow().unwrap_or_else(Instant::now);
-                    self.phase = Phase::Draining(deadline);
+                    self.stop_by = Some(deadline);
+                    self.phase = Phase::Draining(deadline.checked_sub(GOODBYE_RESERVE).unwrap_or(deadline));
                     None
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => None,
@@ -391,7 +417,7 @@ impl Link {
             if !self.up {
                 return Some(Polled::End);
             }
-            self.say_goodbye(client, Presence::Asleep, now);
+            self.say_goodbye(client, Presence::Asleep);
         }
         if self.mark_again.is_some_and(|at| now >= at) {
             self.note_marks(false);
@@ -414,9 +440,7 @@ impl Link {
                 self.send_parts(client);
                 self.publish_health(client, now);
             }
-            Phase::Draining(until) if now >= until || self.is_drained() => {
-                self.say_goodbye(client, Presence::Offline, now)
-            }
+            Phase::Draining(until) if now >= until || self.is_drained() => self.say_goodbye(client, Presence::Offline),
             _ => {}
         }
         None
@@ -450,58 +474,6 @@ impl Link {
         while_up.chain(self.mark_again).chain(deadline).chain(ask_again).min()
     }
 
-    fn disconnected(&mut self) {
-        self.up = false;
-        self.commands.streams.give_up();
-        self.status.connected.store(false, Relaxed);
-    }
-
-    fn failed(&mut self, e: &ConnectionError) {
-        self.disconnected();
-        if matches!(self.phase, Phase::Leaving(_)) {
-            return;
-        }
-        self.lost(words::connection(e));
-    }
-
-    /// The connection is gone, or did not come about.
-    fn lost(&mut self, why: String) {
-        self.disconnected();
-        self.status.failures.fetch_add(1, Relaxed);
-        self.trouble(why);
-    }
-
-    /// How long to wait before the next attempt. Only a connection over which
-    /// something was acknowledged makes up for earlier failures, and
-    /// only if it `broke`, not if the broker put an end to it.
-    fn pause(&mut self, backoff: &mut Backoff, broke: bool) -> Duration {
-        if std::mem::take(&mut self.good) && broke {
-            backoff.reset();
-        }
-        backoff.next(jitter())
-    }
-
-    /// Logs `why` when it is news.
-    pub fn trouble(&self, why: String) {
-        let text = format!("broker {} {why}", self.settings.address);
-        if self.status.trouble(Some(why)) {
-            warn!("{text}; events wait in the journal, trying again");
-        }
-    }
-
-    /// Waits before the next attempt; `false` when stopped meanwhile.
-    async fn rest(&mut self, pause: Duration) -> bool {
-        self.beat.waiting();
-        self.note_marks(false);
-        if self.is_stopped() {
-            return false;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => true,
-            _ = self.stop.changed() => false,
-        }
-    }
-
     /// A damaged journal was replaced while running: its numbers mean nothing
     /// any more.
     fn journal_replaced(&mut self) {
@@ -519,26 +491,4 @@ impl Link {
         self.told.clear();
         self.written = self.journal.status().marks_written();
     }
-}
-
-/// The broker sent the unit away: coming back at once would only annoy it, or the
-/// other unit of this name.
-fn is_dismissal(e: &ConnectionError) -> bool {
-    matches!(e, ConnectionError::MqttState(StateError::ServerDisconnect { .. }))
-}
-
-/// Errors after which the library's own state cannot be resumed: a publish that
-/// it holds back (it would forget it), a packet id out of range or answered
-/// twice, a packet that can never be sent.
-fn library_is_confused(e: &ConnectionError, events: &EventLoop) -> bool {
-    events.state.collision.is_some()
-        || matches!(
-            e,
-            ConnectionError::MqttState(
-                StateError::Unsolicited(_)
-                    | StateError::CollisionTimeout
-                    | StateError::OutgoingPacketTooLarge { .. }
-                    | StateError::Deserialization(_)
-            ) | ConnectionError::RequestsDone
-        )
 }

@@ -69,22 +69,27 @@ async fn run(
     let (client, mut events) = AsyncClient::new(options, PLACES);
     let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LAST);
     let mut complained = false;
+    let mut next_tick = Instant::now() + STEP;
     loop {
         let event = {
             let poll = events.poll();
             tokio::pin!(poll);
             loop {
-                tokio::select! {
-                    event = &mut poll => break event,
-                    () = sleep_until(Instant::now() + STEP) => {}
+                // Also when messages come all the time.
+                if Instant::now() >= next_tick {
+                    next_tick = Instant::now() + STEP;
+                    let Some(messages) = listener.tick() else { return Ok(()) };
+                    for (topic, text) in messages {
+                        // A full channel only means that it is asked for again.
+                        let _ = client.try_publish(format!("{prefix}/{topic}"), QoS::AtLeastOnce, false, text);
+                    }
                 }
                 if stop.load(Relaxed) {
                     return Ok(());
                 }
-                let Some(messages) = listener.tick() else { return Ok(()) };
-                for (topic, text) in messages {
-                    // A full channel only means that it is asked for again.
-                    let _ = client.try_publish(format!("{prefix}/{topic}"), QoS::AtLeastOnce, false, text);
+                tokio::select! {
+                    event = &mut poll => break event,
+                    () = sleep_until(next_tick) => {}
                 }
             }
         };

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::lanes::{Age, BATCH, Wanted};
-use super::link::{GOODBYE_TIME, JOURNAL_RETRY, Link, Phase, SPARE_IDS, Sent};
+use super::link::{JOURNAL_RETRY, Link, Phase, SPARE_IDS, Sent};
 use super::messages::{MESSAGE_EXPIRY_BYTES, Presence, publish_packet_size};
 use crate::config::EventFormat;
 use crate::event::{Class, to_cbor};
@@ -167,7 +167,7 @@ impl Link {
     }
 
     /// It stays in the journal, unsent; a `lost` event says so.
-    fn set_aside(&mut self, seq: u64) {
+    pub(super) fn set_aside(&mut self, seq: u64) {
         self.status.set_aside.fetch_add(1, Relaxed);
         self.mark(seq, Delivery::SetAside);
         self.mark_again.get_or_insert_with(Instant::now);
@@ -208,11 +208,11 @@ impl Link {
     }
 
     /// As `presence` says: for good, or until there is a reason to come back.
-    pub(super) fn say_goodbye(&mut self, client: &AsyncClient, presence: Presence, now: Instant) {
+    pub(super) fn say_goodbye(&mut self, client: &AsyncClient, presence: Presence) {
         // So that `low` is the last word.
         self.note_marks(true);
         if self.announce {
-            self.phase = Phase::Goodbye(now + GOODBYE_TIME);
+            self.phase = Phase::Goodbye(Instant::now() + self.goodbye_time());
             self.publish_presence(client, presence, Sent::Goodbye);
         } else {
             self.leave(client);
@@ -220,7 +220,7 @@ impl Link {
     }
 
     pub(super) fn leave(&mut self, client: &AsyncClient) {
-        self.phase = Phase::Leaving(Instant::now() + GOODBYE_TIME);
+        self.phase = Phase::Leaving(Instant::now() + self.goodbye_time());
         let _ = client.try_disconnect();
     }
 }

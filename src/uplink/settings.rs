@@ -26,7 +26,7 @@ const SESSION_EXPIRY_S: u32 = 6 * 3600;
 /// For name resolution, TCP, TLS and CONNACK together. With two seconds of latency
 /// each way TCP, TLS 1.2 and MQTT take sixteen, and a certificate chain over
 /// 2 kB/s some more.
-const CONNECT_TIMEOUT_S: u64 = 40;
+pub(crate) const CONNECT_TIMEOUT_S: u64 = 40;
 
 /// MQTT 5.0, section 2.1.4: the largest packet there can be.
 const LARGEST_PACKET: u32 = 268_435_460;

@@ -38,9 +38,9 @@ pub struct UplinkFigures {
     pub delivered: u64,
     /// Events acknowledged by the broker, nobody listening.
     pub unheard: u64,
-    /// Events too large for this broker.
+    /// Events too large for this broker, or refused by it again and again.
     pub set_aside: u64,
-    /// Events that the broker refused; they are tried again.
+    /// Times that the broker refused a message.
     pub refused: u64,
     /// Messages sent and not yet acknowledged.
     pub in_flight: u64,
@@ -62,7 +62,7 @@ pub struct UplinkFigures {
     pub copies: u64,
     /// Stills acknowledged by the broker.
     pub stills: u64,
-    /// Stills too large for this broker.
+    /// Stills too large for this broker, or refused by it again and again.
     pub stills_set_aside: u64,
     /// What keeps the link from working at present.
     pub error: Option<String>,

@@ -17,6 +17,7 @@ use tracing::warn;
 
 use super::link::{Link, Sent};
 use super::messages::{MESSAGE_EXPIRY_BYTES, publish_packet_size};
+use super::unwanted::Which;
 use super::words;
 use crate::evidence::{StillKey, StillQueue};
 
@@ -111,6 +112,11 @@ impl Link {
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {
                 self.status.stills.fetch_add(1, Relaxed);
                 feed.queue.done(still);
+                self.unwanted.taken(Some(Which::Still(still)));
+            }
+            refusal if self.unwanted.refused_for(Which::Still(still), refusal) => {
+                self.status.refused.fetch_add(1, Relaxed);
+                self.give_up(Which::Still(still));
             }
             refusal => {
                 feed.queue.came_back(still);
@@ -118,6 +124,15 @@ impl Link {
                 self.status.refused.fetch_add(1, Relaxed);
                 warn!("the broker refuses a still: {}", words::event_refusal(refusal));
             }
+        }
+    }
+
+    /// It stays on the unit, unsent.
+    pub(super) fn still_set_aside(&mut self, still: StillKey) {
+        self.stills.under_way = false;
+        self.status.stills_set_aside.fetch_add(1, Relaxed);
+        if let Some(feed) = &self.stills.feed {
+            feed.queue.done(still);
         }
     }
 

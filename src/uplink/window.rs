@@ -17,7 +17,9 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Debug)]
 pub(super) struct Window<T> {
     waiting: VecDeque<T>,
-    on_wire: BTreeMap<u16, T>,
+    /// With the order in which they were put there.
+    on_wire: BTreeMap<u16, (u64, T)>,
+    put: u64,
 }
 
 /// What an announced packet id meant.
@@ -33,7 +35,7 @@ pub(super) enum Announced {
 
 impl<T> Default for Window<T> {
     fn default() -> Self {
-        Window { waiting: VecDeque::new(), on_wire: BTreeMap::new() }
+        Window { waiting: VecDeque::new(), on_wire: BTreeMap::new(), put: 0 }
     }
 }
 
@@ -55,7 +57,8 @@ impl<T> Window<T> {
         }
         match self.waiting.pop_front() {
             Some(message) => {
-                self.on_wire.insert(id, message);
+                self.put += 1;
+                self.on_wire.insert(id, (self.put, message));
                 Announced::First
             }
             None => Announced::Unknown,
@@ -64,12 +67,26 @@ impl<T> Window<T> {
 
     /// The broker answered for packet `id`; `None` if it is not known.
     pub fn answered(&mut self, id: u16) -> Option<T> {
-        self.on_wire.remove(&id)
+        self.on_wire.remove(&id).map(|(_, message)| message)
+    }
+
+    fn oldest_id(&self) -> Option<u16> {
+        self.on_wire.iter().min_by_key(|(_, (put, _))| *put).map(|(id, _)| *id)
+    }
+
+    /// What was put on the wire first of all that is not answered.
+    pub fn oldest(&self) -> Option<&T> {
+        self.on_wire.get(&self.oldest_id()?).map(|(_, message)| message)
+    }
+
+    /// Takes it out.
+    pub fn take_oldest(&mut self) -> Option<T> {
+        self.answered(self.oldest_id()?)
     }
 
     /// All that is not acknowledged; the window is empty afterwards.
     pub fn take_all(&mut self) -> impl Iterator<Item = T> + use<'_, T> {
-        std::mem::take(&mut self.on_wire).into_values().chain(self.waiting.drain(..))
+        std::mem::take(&mut self.on_wire).into_values().map(|(_, message)| message).chain(self.waiting.drain(..))
     }
 }
 
@@ -91,7 +108,13 @@ mod tests {
         assert_eq!(window.answered(8), None);
         assert_eq!(window.announced(7), Announced::Repeated);
         window.handed_over("c");
-        assert_eq!(window.take_all().collect::<Vec<_>>(), ["a", "c"]);
+        // The library counts anew.
+        assert_eq!(window.announced(1), Announced::First);
+        assert_eq!(window.oldest(), Some(&"a"));
+        assert_eq!(window.take_oldest(), Some("a"));
+        assert_eq!(window.oldest(), Some(&"c"));
+        window.handed_over("a");
+        assert_eq!(window.take_all().collect::<Vec<_>>(), ["c", "a"]);
         assert_eq!(window.len(), 0);
     }
 

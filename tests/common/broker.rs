@@ -6,13 +6,14 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectProperties, PubAckReason};
+use rumqttc::v5::mqttbytes::v5::{ConnectProperties, PubAckReason, Publish};
 use rumqttc::v5::{AsyncClient, Event, Incoming, MqttOptions};
+use tokio::net::TcpSocket;
 
 /// Ends with the value that holds it.
 pub struct Broker {
@@ -22,8 +23,20 @@ pub struct Broker {
     _dir: tempfile::TempDir,
 }
 
+/// One that was free a moment ago: for what can try another one, or has to come late.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// One on which nobody listens, as long as this process lives.
+pub fn refusing_port() -> u16 {
+    static BOUND: OnceLock<TcpSocket> = OnceLock::new();
+    let bound = BOUND.get_or_init(|| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        socket
+    });
+    bound.local_addr().unwrap().port()
 }
 
 impl Broker {
@@ -34,31 +47,47 @@ impl Broker {
 
     /// With these lines in its configuration; `{dir}` is a directory of its own.
     pub fn with(lines: &str) -> Broker {
-        Broker::on(free_port(), lines)
+        // Somebody else may take a port between its choice and the broker's start.
+        (0..20).find_map(|_| Broker::try_on(free_port(), lines)).expect("the broker starts")
     }
 
     pub fn on(port: u16, lines: &str) -> Broker {
+        Broker::try_on(port, lines).expect("the broker starts")
+    }
+
+    fn try_on(port: u16, lines: &str) -> Option<Broker> {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("mosquitto.conf");
         let lines = lines.replace("{dir}", &dir.path().display().to_string());
         std::fs::write(&config, format!("user root\nlistener {port} 127.0.0.1\n{lines}\n")).unwrap();
         let mut broker = Broker { port, config, process: None, _dir: dir };
-        broker.run();
-        broker
+        broker.try_run().then_some(broker)
     }
 
     pub fn run(&mut self) {
+        assert!(self.try_run(), "the broker starts");
+    }
+
+    /// Whether it listens; otherwise it has ended.
+    fn try_run(&mut self) -> bool {
         assert!(self.process.is_none());
         let mosquitto = ["/usr/sbin/mosquitto", "mosquitto"].into_iter().find(|p| Path::new(p).exists());
-        let child = Command::new(mosquitto.unwrap_or("mosquitto"))
+        let mut child = Command::new(mosquitto.unwrap_or("mosquitto"))
             .arg("-c")
             .arg(&self.config)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("mosquitto is installed");
-        self.process = Some(child);
-        wait_for("the broker listens", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+        let mut ended = false;
+        wait_for("the broker listens", || {
+            let listens = TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+            // It may be somebody else who listens.
+            ended = child.try_wait().unwrap().is_some();
+            listens || ended
+        });
+        self.process = (!ended).then_some(child);
+        !ended
     }
 
     /// SIGKILL.
@@ -95,7 +124,7 @@ pub fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !check() {
         assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -105,11 +134,27 @@ pub struct Message {
     pub payload: String,
     pub bytes: Vec<u8>,
     pub retained: bool,
+    /// The number of an event in JSON.
+    pub seq: Option<u64>,
+}
+
+impl Message {
+    fn of(publish: &Publish) -> Message {
+        let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
+        let json = || serde_json::from_slice::<serde_json::Value>(&publish.payload).ok();
+        Message {
+            seq: topic.contains("/event/").then(json).flatten().and_then(|event| event["seq"].as_u64()),
+            topic,
+            payload: String::from_utf8_lossy(&publish.payload).into_owned(),
+            bytes: publish.payload.to_vec(),
+            retained: publish.retain,
+        }
+    }
 }
 
 /// Hears everything below `tawny/` (or another filter), and comes back quickly when the broker does.
 pub struct Subscriber {
-    messages: Arc<Mutex<Vec<Message>>>,
+    messages: Arc<Mutex<Vec<Arc<Message>>>>,
     subscribed: Arc<AtomicBool>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -169,18 +214,13 @@ impl Subscriber {
         self.subscribed.load(Ordering::SeqCst)
     }
 
-    pub fn messages(&self) -> Vec<Message> {
+    pub fn messages(&self) -> Vec<Arc<Message>> {
         self.messages.lock().unwrap().clone()
     }
 
     /// The numbers of the events heard, each once, in order.
     pub fn seqs(&self) -> Vec<u64> {
-        let mut seqs: Vec<u64> = self
-            .messages()
-            .iter()
-            .filter(|m| m.topic.contains("/event/"))
-            .map(|m| serde_json::from_str::<serde_json::Value>(&m.payload).unwrap()["seq"].as_u64().unwrap())
-            .collect();
+        let mut seqs: Vec<u64> = self.messages.lock().unwrap().iter().filter_map(|m| m.seq).collect();
         seqs.sort_unstable();
         seqs.dedup();
         seqs
@@ -194,7 +234,7 @@ fn rand_suffix() -> u32 {
 async fn listen(
     options: MqttOptions,
     (filter, qos): (&str, QoS),
-    sink: Arc<Mutex<Vec<Message>>>,
+    sink: Arc<Mutex<Vec<Arc<Message>>>>,
     subscribed: Arc<AtomicBool>,
 ) {
     let (client, mut events) = AsyncClient::new(options, 10);
@@ -204,12 +244,7 @@ async fn listen(
                 client.try_subscribe(filter, qos).unwrap();
             }
             Ok(Event::Incoming(Incoming::SubAck(_))) => subscribed.store(true, Ordering::SeqCst),
-            Ok(Event::Incoming(Incoming::Publish(p))) => sink.lock().unwrap().push(Message {
-                topic: String::from_utf8(p.topic.to_vec()).unwrap(),
-                payload: String::from_utf8_lossy(&p.payload).into_owned(),
-                bytes: p.payload.to_vec(),
-                retained: p.retain,
-            }),
+            Ok(Event::Incoming(Incoming::Publish(p))) => sink.lock().unwrap().push(Arc::new(Message::of(&p))),
             Ok(_) => {}
             Err(_) => {
                 subscribed.store(false, Ordering::SeqCst);
@@ -250,6 +285,7 @@ pub fn publish_as(login: Option<(&str, &str)>, port: u16, topic: &str, retain: b
 pub struct Wire {
     pub port: u16,
     ends: Arc<Mutex<Vec<TcpStream>>>,
+    refusing: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -268,19 +304,29 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let ends = Arc::new(Mutex::new(Vec::new()));
-        let all = Arc::clone(&ends);
+        let refusing = Arc::new(AtomicBool::new(false));
+        let (all, closed) = (Arc::clone(&ends), Arc::clone(&refusing));
         std::thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
+                if closed.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let Ok(far) = TcpStream::connect(("127.0.0.1", target)) else { continue };
                 let pairs = [(near.try_clone(), far.try_clone()), (far.try_clone(), near.try_clone())];
+                // Before anything can come through: whoever cuts it cuts all of it.
+                all.lock().unwrap().extend([near, far]);
                 for (from, to) in pairs {
                     let (from, to) = (from.unwrap(), to.unwrap());
                     std::thread::spawn(move || pump(from, to, rest));
                 }
-                all.lock().unwrap().extend([near, far]);
             }
         });
-        Wire { port, ends }
+        Wire { port, ends, refusing }
+    }
+
+    /// Whether new connections are closed at once.
+    pub fn refuse(&self, refusing: bool) {
+        self.refusing.store(refusing, Ordering::SeqCst);
     }
 
     pub fn cut(&self) {

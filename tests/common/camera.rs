@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::broker::free_port;
-
 /// What is wrong with a camera.
 #[derive(Debug, Default)]
 pub struct Whims {
@@ -38,9 +36,10 @@ pub struct RtspCamera {
 
 impl RtspCamera {
     pub fn start(clip: &Path) -> RtspCamera {
-        RtspCamera::on(free_port(), clip)
+        RtspCamera::on(0, clip)
     }
 
+    /// Port 0: any that is free.
     pub fn on(port: u16, clip: &Path) -> RtspCamera {
         RtspCamera::with(port, clip, Whims::default())
     }
@@ -48,6 +47,7 @@ impl RtspCamera {
     pub fn with(port: u16, clip: &Path, whims: Whims) -> RtspCamera {
         let whims = Arc::new(whims);
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let port = listener.local_addr().unwrap().port();
         listener.set_nonblocking(true).unwrap();
         let running = Arc::new(AtomicBool::new(true));
         let on = Arc::clone(&running);

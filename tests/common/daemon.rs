@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tawny::journal::{EventFilter, JournalReader};
+use tawny::journal::{EventFilter, JournalError, JournalReader};
 
 use super::broker::wait_for;
 
@@ -70,7 +70,11 @@ impl Unit {
     /// order. Nothing before there is a journal.
     pub fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::new();
-        let Ok(reader) = JournalReader::open(&self.journal()) else { return rows };
+        let reader = match JournalReader::open(&self.journal()) {
+            Ok(reader) => reader,
+            Err(JournalError::Missing { .. }) => return rows,
+            Err(e) => panic!("{e}"),
+        };
         reader
             .for_each(&EventFilter::default(), |row| {
                 let event = serde_json::from_str(&row.json).unwrap();

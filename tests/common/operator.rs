@@ -1,15 +1,17 @@
 //! An operator's end: signs commands, sends them, and hears what is answered.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use tawny::control::Keyring;
 use tawny::journal::JournalReader;
 
-use super::broker::{Broker, Message, Subscriber, free_port, publish_as, wait_for};
+use super::broker::{Broker, Message, Subscriber, publish_as, refusing_port, wait_for};
 use super::daemon::{Daemon, Unit};
 
 /// A camera that is never there: costs nothing.
 pub fn no_camera() -> String {
-    format!("[[camera]]\nname = \"road\"\nsource = \"rtsp://127.0.0.1:{}/\"\n", free_port())
+    format!("[[camera]]\nname = \"road\"\nsource = \"rtsp://127.0.0.1:{}/\"\n", refusing_port())
 }
 
 /// The street at its own speed, again and again.
@@ -88,7 +90,7 @@ pub fn signed(key: &Keyring, log: &str, id: &str, n: u64, what: Value) -> String
 
 impl Operator {
     /// What follows the reply to `id`.
-    pub fn parts(&self, id: &str) -> Vec<Message> {
+    pub fn parts(&self, id: &str) -> Vec<Arc<Message>> {
         let (reply, parts) = (format!("tawny/unit/reply/{id}"), format!("tawny/unit/part/{id}/"));
         let answer = self.subscriber.messages().into_iter().skip_while(|m| m.topic != reply);
         answer.filter(|m| m.topic.starts_with(&parts)).collect()
@@ -97,7 +99,7 @@ impl Operator {
     /// The file that they are so far, from where they begin.
     pub fn file(&self, id: &str) -> Vec<u8> {
         let parts = self.parts(id);
-        let offset = |part: &Message| part.topic.rsplit('/').next().unwrap().parse::<usize>().unwrap();
+        let offset = |part: &Arc<Message>| part.topic.rsplit('/').next().unwrap().parse::<usize>().unwrap();
         let from = parts.first().map_or(0, offset);
         let mut file = Vec::new();
         for part in &parts {

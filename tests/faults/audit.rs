@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -33,7 +34,7 @@ pub struct Audit {
 
 impl Audit {
     /// `received` is what the receiver kept, `heard` what a plain subscriber heard.
-    pub fn of(rows: &[Row], received: &BTreeMap<u64, String>, heard: &[Message]) -> Audit {
+    pub fn of(rows: &[Row], received: &BTreeMap<u64, String>, heard: &[Arc<Message>]) -> Audit {
         let declared = |row: &&Row| matches!(row.state, "set_aside" | "dropped");
         let arrived = |row: &&Row| received.get(&row.seq) == Some(&row.json);
         let last = rows.last().map_or(0, |row| row.seq) as usize;
@@ -58,7 +59,7 @@ impl Audit {
 }
 
 /// How many events the answer to a `resend` promises.
-fn range_asked_for(message: &Message) -> Option<u64> {
+fn range_asked_for(message: &Arc<Message>) -> Option<u64> {
     let reply: Value = serde_json::from_str(&message.payload).ok().filter(|_| message.topic.contains("/reply/"))?;
     Some(reply["to"].as_u64()? + 1 - reply["from"].as_u64()?)
 }

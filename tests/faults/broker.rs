@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tawny::event::{Body, Phase};
 
 use crate::common::broker::{Broker, Subscriber, free_port, wait_for};
@@ -16,6 +17,8 @@ use crate::watcher::{assert_all_arrives, states, unit_with, unit_with_crossings,
 
 /// MQTT 5.0, section 3.4.2.1.
 const QUOTA_EXCEEDED: u8 = 0x97;
+const IMPLEMENTATION_SPECIFIC: u8 = 0x83;
+const PAYLOAD_FORMAT_INVALID: u8 = 0x99;
 
 fn generous() -> Broker {
     Broker::with("allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n")
@@ -63,6 +66,46 @@ fn a_broker_at_its_quota_is_named_and_gets_everything_later() {
     daemon.wait_log("takes events again");
     wait_health(&subscriber, "the trouble is over", |h| h["uplink"].get("error").is_none());
     assert_all_arrives(&unit, daemon, &subscriber);
+}
+
+/// Whatever is wrong with it, it is not the events.
+#[test]
+fn a_broker_that_takes_nothing_for_a_while_gets_everything_later() {
+    let (broker, subscriber) = with_subscriber(generous());
+    let proxy = Proxy::to(broker.port);
+    proxy.answer(Answers::Reason(IMPLEMENTATION_SPECIFIC));
+    let unit = unit_with_crossings(5, &proxy.url(), "");
+    let daemon = unit.start();
+    wait_health(&subscriber, "each is refused again and again", |h| h["uplink"]["refused"].as_u64() > Some(4 * 6));
+    proxy.answer(Answers::Plain);
+    let health = wait_health(&subscriber, "the trouble is over", |h| h["uplink"].get("error").is_none());
+    assert_eq!(health["uplink"]["set_aside"], 0, "{health}");
+    assert_all_arrives(&unit, daemon, &subscriber);
+}
+
+#[test]
+fn what_a_broker_refuses_for_its_own_sake_is_set_aside() {
+    let (broker, subscriber) = with_subscriber(generous());
+    let proxy = Proxy::to(broker.port);
+    proxy.answer(Answers::Reason(PAYLOAD_FORMAT_INVALID));
+    let unit = unit_with_crossings(5, &proxy.url(), "");
+    let daemon = unit.start();
+    daemon.wait_log("refuses event 1 again and again");
+    proxy.answer(Answers::Plain);
+    wait_health(&subscriber, "all is settled", |h| {
+        h["uplink"].get("error").is_none() && h["journal"]["queued"] == 0 && h["low"].as_u64() > Some(5)
+    });
+    assert_eq!(daemon.terminate().code, Some(0));
+    let rows = unit.rows();
+    assert!(rows.iter().all(|row| row.state != "queued"));
+    // Each that did not go is told of by one that did.
+    let told: Vec<&Value> = rows.iter().map(|row| &row.event).filter(|event| event["kind"] == "lost").collect();
+    let mut missing = rows.iter().filter(|row| row.state == "set_aside" && row.event["kind"] != "lost").peekable();
+    assert!(missing.peek().is_some());
+    for row in missing {
+        let covers = |lost: &&Value| lost["from"].as_u64() <= Some(row.seq) && lost["to"].as_u64() >= Some(row.seq);
+        assert!(told.iter().copied().any(|lost| covers(&lost)), "{}", row.json);
+    }
 }
 
 #[test]

@@ -152,17 +152,21 @@ fn a_damaged_journal_never_keeps_a_unit_from_running_nor_loses_what_can_be_read(
     assert!(aside > 10 && saved > 500, "{aside} {saved}");
 }
 
+/// A leaf of the table, in the middle, of a journal with 300 events.
+fn hurt_a_leaf(folder: &Path) {
+    let path = journal_in(folder);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let leaf = (0..bytes.len() / 2048).filter(|page| bytes[page * 2048] == 13).nth(20).unwrap() * 2048;
+    bytes[leaf..leaf + 2048].fill(0xff);
+    std::fs::write(&path, &bytes).unwrap();
+}
+
 #[test]
 fn what_is_undelivered_in_a_damaged_journal_is_sent_from_the_new_one() {
     let folder = tempfile::tempdir().unwrap();
     fill(folder.path(), 300);
     let before = waiting(folder.path());
-    let path = journal_in(folder.path());
-    // A leaf of the table, in the middle.
-    let mut bytes = std::fs::read(&path).unwrap();
-    let leaf = (0..bytes.len() / 2048).filter(|page| bytes[page * 2048] == 13).nth(20).unwrap() * 2048;
-    bytes[leaf..leaf + 2048].fill(0xff);
-    std::fs::write(&path, &bytes).unwrap();
+    hurt_a_leaf(folder.path());
     let (journal, thread) = open(folder.path());
     thread.stop(PATIENCE).unwrap();
     drop(journal);
@@ -176,6 +180,27 @@ fn what_is_undelivered_in_a_damaged_journal_is_sent_from_the_new_one() {
     thread.stop(PATIENCE).unwrap();
     let ends = |e: &Event| matches!(&e.body, Body::Sighting { why: Some(why), .. } if why == "interrupted");
     assert_eq!(events(folder.path()).iter().filter(|e| ends(e)).count(), 1);
+}
+
+#[test]
+fn what_was_taken_over_is_not_taken_again_by_a_later_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 300);
+    let before = waiting(folder.path());
+    hurt_a_leaf(folder.path());
+    let (_, thread) = open(folder.path());
+    thread.stop(PATIENCE).unwrap();
+    assert_eq!(set_aside(folder.path()).len(), 1);
+    let taken = waiting(folder.path());
+    assert!(!taken.is_empty() && taken.iter().all(|id| before.contains(id)));
+    // Months later somebody begins a new one.
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(format!("journal.db{suffix}")));
+    }
+    let (journal, thread) = open(folder.path());
+    thread.stop(PATIENCE).unwrap();
+    assert_eq!((journal.figures().damaged, waiting(folder.path())), (0, Vec::new()));
+    assert_eq!(set_aside(folder.path()).len(), 1, "it is still there for whoever wants to look");
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::time::Duration;
 use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_FSYNC, SQLITE_IOERR_READ, SQLITE_IOERR_WRITE};
 
 use super::common::broker::wait_for;
-use super::common::drafts::crossings;
+use super::common::drafts::{crossing, crossings};
 use super::common::random::{Random, setting};
 use super::disk::{Disk, Fault, Operation};
 use super::rows::{PATIENCE, Truth, events, open, rows, set_aside};
-use tawny::journal::JournalHandle;
+use tawny::domain::UtcMillis;
+use tawny::journal::{Delivery, JournalHandle, Mark};
 
 fn fault(operation: Operation, file: &'static str, code: i32, times: u32) -> Fault {
     Fault { file, operation, code, times }
@@ -118,4 +119,35 @@ fn a_journal_that_the_disk_does_not_give_back_is_set_aside() {
         let crossings = events(folder.path()).iter().filter(|event| event.body.kind() == "crossing").count();
         assert_eq!(crossings, 10, "what can be read after all goes on");
     }
+}
+
+/// A page that was fine at the start, and is needed for an acknowledgement: without
+/// that being written nothing else is either.
+#[test]
+fn a_running_journal_that_the_disk_does_not_give_back_is_set_aside() {
+    const N: u64 = 12_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, thread) = open(folder.path());
+    for i in 0..N / 1000 {
+        journal.append(crossings(i * 1000, 1000)).unwrap();
+    }
+    journal.flush().unwrap();
+    thread.stop(PATIENCE).unwrap();
+    let disk = Disk::watch(folder.path(), &[], 0, Random::new(1));
+    let (journal, thread) = open(folder.path());
+    let log = journal.status().log();
+    disk.fail(fault(Operation::Read, "journal.db", SQLITE_IOERR_READ, u32::MAX));
+    let mark = |seq| Mark { seq, delivery: Delivery::Delivered, at: UtcMillis(7) };
+    journal.try_mark(&log, vec![mark(2), mark(3)]).unwrap();
+    journal.append(vec![crossing(1 << 80, N, None)]).unwrap();
+    wait_for("it is set aside", || set_aside(folder.path()).len() == 1);
+    disk.heal();
+    journal.flush().unwrap();
+    assert_ne!(journal.status().log(), log);
+    assert_eq!((journal.figures().error, journal.figures().damaged), (None, 1));
+    thread.stop(PATIENCE).unwrap();
+    drop(disk.take_remains());
+    // All that was there and not delivered, and what came meanwhile.
+    let crossings = events(folder.path()).iter().filter(|event| event.body.kind() == "crossing").count() as u64;
+    assert_eq!(crossings, N - 2 + 1);
 }

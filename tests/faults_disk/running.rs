@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::common::broker::{Broker, Subscriber, wait_for};
@@ -26,7 +27,7 @@ impl Failing {
     fn new(broker: Option<u16>) -> Failing {
         let mut text =
             format!("[[camera]]\nname = \"road\"\nsource = \"STREET\"\nrealtime = false\nloop = true\n{LINE}");
-        text += "[detector]\nactive_rate = 3.0\n[health]\ninterval = \"1s\"\n";
+        text += "[evidence]\nstills = false\n[detector]\nactive_rate = 3.0\n[health]\ninterval = \"1s\"\n";
         if let Some(port) = broker {
             text += &format!("[uplink]\nbroker = \"mqtt://127.0.0.1:{port}\"\n");
         }
@@ -143,12 +144,17 @@ fn while_the_disk_fails_the_unit_says_so_and_afterwards_nothing_is_missing() {
 }
 
 #[test]
-fn a_stop_while_the_disk_fails_ends_in_time_and_says_what_it_costs() {
-    let failing = Failing::new(None);
+fn a_stop_while_disk_and_broker_fail_ends_in_time_and_says_what_it_costs() {
+    let broker = Broker::start();
+    let failing = Failing::new(Some(broker.port));
     let daemon = failing.start();
+    daemon.wait_log("connected to");
+    // It takes what it is sent, and answers no more: each step of the stop waits in vain.
+    kill_process(Pid::from_raw(broker.pid().unwrap() as i32).unwrap(), Signal::STOP).unwrap();
     let journal = failing.disk();
     let recorded = || if journal.join("journal.db").exists() { super::rows::rows(&journal).len() } else { 0 };
-    wait_for("events are recorded", || recorded() > 3);
+    let before = recorded();
+    wait_for("events are recorded", || recorded() > before + 3);
     failing.turn("s");
     daemon.wait_log("keeping");
     let end = daemon.terminate();
