@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use tawny::capture::{Picture, Rotation};
+use tawny::capture::{Activity, Gate, GateSettings, PacketFacts, Picture, PictureKind, Rotation, Verdict};
 use tawny::config::{MotionConfig, TrackingConfig};
 use tawny::detect::{Classes, Detection, GroupColumns, InputLayout, InputSpec, MAX_OVERLAP, Preprocessor};
 use tawny::detect::{Sample, Scaling, suppress_overlaps};
@@ -31,6 +31,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub fn all() -> Vec<Kernel> {
     let floats = InputSpec { sample: Sample::Float, layout: InputLayout::Chw, scaling: Scaling::IMAGENET, ..BYTES };
     vec![
+        gate(),
         motion("motion-1080p", 1920, 1080),
         motion("motion-360p", 640, 360),
         preprocess("preprocess-1080p-u8", BYTES, |picture| (picture, None)),
@@ -63,6 +64,28 @@ fn motion(name: &'static str, width: usize, height: usize) -> Kernel {
     };
     (0..40).for_each(|_| run());
     kernel(name, run)
+}
+
+/// Forty seconds of a still scene's packets through the gate.
+fn gate() -> Kernel {
+    const GROUP: u64 = 50;
+    let mut gate = Gate::new(&GateSettings { enabled: true, idle_interval: Duration::from_secs(10) });
+    let pause = Duration::from_millis(40);
+    let (mut number, mut at) = (0u64, Mono::ZERO);
+    kernel("gate-1000", move || {
+        for _ in 0..1000 {
+            let position = (number % GROUP) as u32;
+            let (kind, usual) =
+                if position == 0 { (PictureKind::Key, 90_000.0) } else { (PictureKind::Reference, 3000.0) };
+            let size = (usual * (1.0 + 0.05 * noise(number as u32))) as usize;
+            (number, at) = (number + 1, at.plus(pause));
+            match gate.packet(&PacketFacts { at, size, kind, position, pause: Some(pause) }) {
+                Verdict::Decode { .. } => _ = black_box(gate.seen(at, Activity::default())),
+                Verdict::Probe => _ = black_box(gate.probed(Some(false))),
+                Verdict::Skip => {}
+            }
+        }
+    })
 }
 
 /// The whole picture or a part of it into the model's input.

@@ -2,6 +2,7 @@
 //! thread, and one `session.run` of the detector, on a filled input, in a
 //! session of the same settings.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,10 +18,13 @@ use crate::material::TestPicture;
 /// Inferences that are timed.
 const INFERENCES: u32 = 60;
 
-/// Prints a line of JSON for each clip; fails when one cannot be measured.
-pub fn report(clips: &[&str]) -> ExitCode {
-    let inference_ms = match inference_ms() {
-        Ok(ms) => ms,
+/// Prints a line of JSON for each clip, with the cost of one inference for each of
+/// `sizes` ("416x256,416x416"); fails when one cannot be measured.
+pub fn report(sizes: &str, clips: &[&str]) -> ExitCode {
+    let costs: Result<BTreeMap<&str, f64>, String> =
+        sizes.split(',').map(|size| Ok((size, inference_ms(size)?))).collect();
+    let inference_ms = match costs {
+        Ok(costs) => costs,
         Err(why) => {
             eprintln!("no inference: {why}");
             return ExitCode::FAILURE;
@@ -41,10 +45,13 @@ pub fn report(clips: &[&str]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The mean CPU time of one inference, all its threads together.
-fn inference_ms() -> Result<f64, String> {
+/// The mean CPU time of one inference on an input of this size, all its threads
+/// together.
+fn inference_ms(size: &str) -> Result<f64, String> {
+    let sides = size.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    let (width, height): (usize, usize) = sides.ok_or_else(|| format!("{size} is no size"))?;
     let mut detector = Detector::open(&DetectorConfig::default()).map_err(|e| e.to_string())?;
-    let picture = TestPicture::new(640, 360, 0);
+    let picture = TestPicture::new(width, height, 0);
     let picture = picture.picture();
     detector.infer_only(&picture, 5).map_err(|e| e.to_string())?;
     let start = cpu_ms(ClockId::ProcessCPUTime);

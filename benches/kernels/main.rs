@@ -36,9 +36,9 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["--once", name] => once(name),
-        ["--limit", clips @ ..] => limit::report(clips),
+        ["--limit", sizes, clips @ ..] => limit::report(sizes, clips),
         _ => {
-            eprintln!("usage: kernels [--list | --once NAME | --limit CLIP…]");
+            eprintln!("usage: kernels [--list | --once NAME | --limit SIZES CLIP…]");
             ExitCode::from(2)
         }
     }

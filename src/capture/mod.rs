@@ -28,7 +28,7 @@ mod watch;
 pub use decoder::Decoder;
 pub use error::CaptureError;
 pub use frame::Frame;
-pub use gate::{Activity, GateCounts, GateMode, GateSettings, GateStatus};
+pub use gate::{Activity, Gate, GateCounts, GateMode, GateSettings, GateStatus, PacketFacts, PictureKind, Verdict};
 pub use gated::{Decoded, GatedDecoder};
 pub use input::{StreamInfo, VideoInput};
 pub use interrupt::Interrupt;

@@ -241,7 +241,9 @@ impl Replay {
         if self.counts.damaged > 0 {
             tracing::warn!("{} packets could not be decoded or came out damaged", self.counts.damaged);
         }
-        writeln!(std::io::stderr(), "{}\n{line}", gate_line(&self.counts.gate)).map_err(CommandError::stdout)?;
+        let sizes = self.player.analysis.inferences_by_size();
+        writeln!(std::io::stderr(), "{}\n{}\n{line}", gate_line(&self.counts.gate), sizes_line(&sizes))
+            .map_err(CommandError::stdout)?;
         Ok(sent)
     }
 }
@@ -253,6 +255,15 @@ fn gate_line(gate: &GateCounts) -> String {
         "gate: closed {closed} times, opened {by_packet} times by packets, {by_check} by a keyframe, {by_timer} by the \
          detector's timer, {checks} keyframes compared, {missed} activities missed by packets"
     )
+}
+
+/// What was shown to the detector, for people.
+fn sizes_line(sizes: &[((usize, usize), u64)]) -> String {
+    let one = |((width, height), n): &((usize, usize), u64)| format!("{n} of {width}x{height}");
+    match sizes {
+        [] => "inferences: none".to_owned(),
+        _ => format!("inferences: {}", sizes.iter().map(one).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// A bar on stderr when that is a terminal, nothing otherwise.

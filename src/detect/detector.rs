@@ -1,5 +1,7 @@
 //! The detector: a picture in, objects out.
 
+use std::collections::BTreeMap;
+
 use super::classes::{Classes, Detection};
 use super::evidence::GroupColumns;
 use super::finds::Finds;
@@ -40,6 +42,8 @@ pub struct Detector {
     model: Model,
     preprocessor: Preprocessor,
     columns: GroupColumns,
+    /// Inferences by width and height of the input.
+    inferences: BTreeMap<(usize, usize), u64>,
 }
 
 impl Detector {
@@ -48,7 +52,7 @@ impl Detector {
         let runtime = Runtime::load(config.runtime.as_deref()).map_err(ModelError::from)?;
         let model = Model::load(runtime, config, thread_count(config.threads()))?;
         let columns = GroupColumns::new(&model.classes);
-        Ok(Detector { preprocessor: Preprocessor::new(model.input), columns, model })
+        Ok(Detector { preprocessor: Preprocessor::new(model.input), columns, model, inferences: BTreeMap::new() })
     }
 
     /// The model's classes, which [`Detection::class`] is an index into.
@@ -74,6 +78,12 @@ impl Detector {
     /// The size and layout of the model's input.
     pub fn input(&self) -> InputSpec {
         self.model.input
+    }
+
+    /// Inferences so far by the width and height of the input that they took: what
+    /// one costs goes with its area.
+    pub fn inferences(&self) -> &BTreeMap<(usize, usize), u64> {
+        &self.inferences
     }
 
     /// Looks at `region` of `picture` (fractions of the upright picture; the
@@ -136,6 +146,7 @@ impl Detector {
         let Model { graph, image, sizes, outputs, head, input, .. } = &mut self.model;
         let tensor = self.preprocessor.tensor();
         let input = GraphInput { image, sizes: sizes.as_deref(), tensor, layout: input.layout, fit };
+        *self.inferences.entry(fit.input).or_default() += 1;
         let mut finds = Finds { columns: &self.columns, fit, min_confidence, out };
         graph.run(input, outputs, |values| head.read(values, &mut finds)).map_err(DetectError::Inference)
     }

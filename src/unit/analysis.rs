@@ -240,6 +240,12 @@ impl Analysis {
         Ok(differs)
     }
 
+    /// The detector's inferences by width and height of its input, those for other
+    /// cameras included.
+    pub fn inferences_by_size(&self) -> Vec<((usize, usize), u64)> {
+        self.detector.with(|detector| detector.inferences().iter().map(|(size, n)| (*size, *n)).collect())
+    }
+
     /// Width and height of the detector's input in pixels.
     pub fn input(&self) -> (usize, usize) {
         self.input

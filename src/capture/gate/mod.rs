@@ -10,6 +10,6 @@ mod policy;
 #[cfg(test)]
 mod simulation;
 
-pub use kind::KindReader;
+pub use kind::{KindReader, PictureKind};
 pub use model::PacketFacts;
 pub use policy::{Activity, Gate, GateCounts, GateMode, GateSettings, GateStatus, Unfit, Verdict};
