@@ -81,6 +81,9 @@ fn error(health: &Value) -> Option<String> {
 #[test]
 fn of_a_still_that_waits_its_mark_and_their_folders_are_on_the_disk_too() {
     let failing = Failing::new(None);
+    let path = failing.unit.config();
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace("stills = false\n", "")).unwrap();
     let list = failing.unit.dir.path().join("disk.syncs");
     std::fs::write(&list, "").unwrap();
     let daemon = failing.start();
