@@ -11,8 +11,8 @@ pub enum Fit {
     /// Its shape kept, in the middle, bars around it.
     Centred,
     /// The same in the smallest input that holds it, with sides that are
-    /// multiples of [`COARSEST_STRIDE`] and no larger than the given ones: bars
-    /// cost as much as picture.
+    /// multiples of 32, the coarsest stride, and no larger than the given ones:
+    /// bars cost as much as picture.
     Trimmed,
     /// Its shape kept, in the left top corner, bars at the right and below.
     TopLeft,

@@ -38,6 +38,8 @@ const STILL: Duration = Duration::from_secs(2);
 /// What needed no look for this long stands where it was: the little that its
 /// box wavers must not be taken for speed.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Nothing is given up for want of looks before this time: cameras may be slow.
+const UNLOOKED: Duration = Duration::from_secs(5);
 /// A detection of another group at the same place that is weaker by this
 /// factor is no witness.
 const CLEARLY_LESS: f32 = 0.75;
@@ -125,7 +127,7 @@ impl Tracker {
 
     /// Whoever was on their way when nobody looked for so long is elsewhere.
     fn end_unlooked(&mut self, at: Mono) {
-        if self.last.is_some_and(|last| at.since(last) >= self.settings.max_hidden.0) {
+        if self.last.is_some_and(|last| at.since(last) >= self.settings.max_hidden.0.max(UNLOOKED)) {
             let gone = self.tracks.extract_if(.., |track| needs_looks(track));
             self.ended.extend(gone.filter(|track| track.confirmed));
         }
