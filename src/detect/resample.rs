@@ -156,8 +156,8 @@ impl Taps {
     /// Samples `line`, whose first value belongs to input sample `offset`.
     fn sample(&self, line: &[i16], offset: usize, out: &mut [u8]) {
         match self.width {
-            2 => sample_by_two(&self.starts, &self.weights, line, offset, out),
-            4 => sample_by_four(&self.starts, &self.weights, line, offset, out),
+            2 => sample_fixed::<2>(&self.starts, &self.weights, line, offset, out),
+            4 => sample_fixed::<4>(&self.starts, &self.weights, line, offset, out),
             8 => sample_by_eight(&self.starts, &self.weights, line, offset, out),
             16 => sample_by_sixteen(&self.starts, &self.weights, line, offset, out),
             width => {
@@ -170,26 +170,28 @@ impl Taps {
     }
 }
 
-/// One function for each number of weights that occurs often: the compiler
-/// unrolls it.
-macro_rules! sample_by {
-    ($name:ident, $width:literal) => {
-        #[multiversion(targets("x86_64+avx2"))]
-        fn $name(starts: &[usize], weights: &[i16], line: &[i16], offset: usize, out: &mut [u8]) {
-            let weights = weights.as_chunks::<$width>().0;
-            for ((out, start), weights) in out.iter_mut().zip(starts).zip(weights) {
-                if let Some(samples) = line.get(start - offset..).and_then(|rest| rest.first_chunk::<$width>()) {
-                    *out = dot(samples.iter().zip(weights));
-                }
-            }
+/// The compiler unrolls a fixed number of weights.
+#[inline(always)]
+fn sample_fixed<const WIDTH: usize>(starts: &[usize], weights: &[i16], line: &[i16], offset: usize, out: &mut [u8]) {
+    let weights = weights.as_chunks::<WIDTH>().0;
+    for ((out, start), weights) in out.iter_mut().zip(starts).zip(weights) {
+        if let Some(samples) = line.get(start - offset..).and_then(|rest| rest.first_chunk::<WIDTH>()) {
+            *out = dot(samples.iter().zip(weights));
         }
-    };
+    }
 }
 
-sample_by!(sample_by_two, 2);
-sample_by!(sample_by_four, 4);
-sample_by!(sample_by_eight, 8);
-sample_by!(sample_by_sixteen, 16);
+// Fewer weights than eight are slower with AVX2: it would gather them.
+
+#[multiversion(targets("x86_64+avx2"))]
+fn sample_by_eight(starts: &[usize], weights: &[i16], line: &[i16], offset: usize, out: &mut [u8]) {
+    sample_fixed::<8>(starts, weights, line, offset, out);
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn sample_by_sixteen(starts: &[usize], weights: &[i16], line: &[i16], offset: usize, out: &mut [u8]) {
+    sample_fixed::<16>(starts, weights, line, offset, out);
+}
 
 #[inline(always)]
 fn dot<'a>(terms: impl Iterator<Item = (&'a i16, &'a i16)>) -> u8 {
