@@ -43,12 +43,24 @@ fn a_still_street_is_left_undecoded_and_its_traffic_is_reported_as_without_the_g
 }
 
 #[test]
-fn what_comes_in_the_last_seconds_of_a_recording_is_looked_at() {
+fn what_follows_the_last_keyframe_of_a_recording_is_looked_at() {
     let studio = Studio::new(STREET_LINE);
-    // Cut off soon after the car has passed, behind a minute of nothing.
-    let cut = "-vf tpad=start_mode=clone:start_duration=60,noise=alls=6:allf=t -t 65 \
-               -c:v libx264 -preset veryfast -crf 26 -g 50";
-    let said = studio.replay(&[studio.make(STREET, cut, "cut.mp4")]);
-    let crossings = crossings(&said);
-    assert_eq!(crossings.len(), 1, "{crossings:?} {}", said.stderr);
+    // Stillness with a keyframe every four seconds; the gate is closed at the end.
+    let still = |frames: u32| {
+        let options = format!(
+            "-vf tpad=start_mode=clone:start_duration=60,noise=alls=6:allf=t -frames:v {frames} \
+             -c:v libx264 -preset veryfast -tune zerolatency -crf 26 -g 50"
+        );
+        studio.replay(&[studio.make(STREET, &options, &format!("still-{frames}.mp4"))])
+    };
+    let (short, long) = (still(551), still(599));
+    assert_eq!((crossings(&short).len(), crossings(&long).len()), (0, 0));
+    assert!(long.stderr.contains("closed 1 times, opened 0 times by packets"), "{}", long.stderr);
+    let ((_, one), (_, all)) = (effort(&short), effort(&long));
+    assert!(
+        all - one >= 45.0,
+        "one ends with the keyframe, the other 48 pictures later\n{}{}",
+        short.stderr,
+        long.stderr
+    );
 }

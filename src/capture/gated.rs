@@ -173,16 +173,16 @@ impl GatedDecoder {
             }
             false => {
                 self.decoded_until = number;
-                if stamp.is_some() && stamp <= self.last_stamp {
-                    return false;
+                let known = stamp.is_some() && stamp <= self.last_stamp;
+                if !known {
+                    self.last_stamp = stamp.or(self.last_stamp);
                 }
-                self.last_stamp = stamp.or(self.last_stamp);
                 if self.ended {
                     // No later keyframe will tell what comes behind this one.
                     self.next = Some(number);
                     self.repeats = self.last_stamp;
                 }
-                self.gate.wants_look()
+                !known && self.gate.wants_look()
             }
         }
     }
