@@ -35,6 +35,10 @@ class Variant:
     share: float = 1.0
 
 
+# A busy machine misses pictures, and cameras' clocks waver: other pictures are looked at.
+LOST = "select='if(eq(n,0),1+0*st(1,{seed}),gt(random(1),{share}))'"
+WAVERING = "setpts='if(eq(N,0),PTS+0*st(1,{seed}),PTS+random(1)*0.02/TB)'"
+
 VARIANTS = {
     "as it is": None,
     "mirrored": Variant("hflip", mirrored=True),
@@ -45,6 +49,10 @@ VARIANTS = {
     "out of focus": Variant("gblur=sigma=1.2", crf=25),
     "swaying": Variant("crop=iw-16:ih-16:8+4*sin(n/3.1):8+4*sin(n/2.3)"),
     "15 pictures a second": Variant("fps=15"),
+    "a tenth of the pictures lost": Variant(LOST.format(seed=1, share=0.1)),
+    "a third of the pictures lost": Variant(LOST.format(seed=2, share=0.33)),
+    "half of the pictures lost": Variant(LOST.format(seed=3, share=0.5)),
+    "wavering times": Variant(WAVERING.format(seed=4)),
     "darker": Variant("eq=brightness=-0.12:contrast=0.8", crf=25),
     "noise": Variant("noise=alls=12:allf=t", crf=26),
     "farther away": Variant("pad=iw*1.25:ih*1.25:iw*0.125:ih*0.125:color=gray", share=0.8),
@@ -57,7 +65,8 @@ def changed(clip: truth.Clip, variant: Variant, folder: Path) -> truth.Clip:
     path = Path(tempfile.mkdtemp(dir=folder)) / f"{clip.path.stem}.mp4"
     begin = ["-ss", str(variant.begins_s)] if variant.begins_s else []
     subprocess.run(
-        ["ffmpeg", "-nostdin", "-v", "error", *begin, "-i", clip.path, "-an", "-vf", variant.filter, "-c:v", "libx264",
+        ["ffmpeg", "-nostdin", "-v", "error", *begin, "-i", clip.path, "-an", "-vf", variant.filter,
+         "-fps_mode", "passthrough", "-enc_time_base", "1/90000", "-c:v", "libx264",
          "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", str(variant.crf), "-threads", "1", path],
         check=True,
     )  # fmt: skip

@@ -114,8 +114,12 @@ pub struct Track {
     last_detection: Option<Detection>,
     seen_whole: bool,
     confidence_sum: f32,
-    confidence_max: f32,
-    moving_looks: u32,
+    /// The most of each group, and looks that showed one of it moving, like the votes:
+    /// somebody who stands where a piece of a car goes by has neither its way nor its class.
+    confidence_max: [f32; 3],
+    moving_looks: [u32; 3],
+    /// Whether it was seen moving when it was seen last.
+    moving: bool,
     origin: Point,
     last_point: Point,
     path: f32,
@@ -145,8 +149,9 @@ impl Track {
             class_votes: Vec::new(),
             last_detection: None,
             confidence_sum: 0.0,
-            confidence_max: 0.0,
-            moving_looks: 0,
+            confidence_max: [0.0; 3],
+            moving_looks: [0; 3],
+            moving: false,
             origin: point,
             last_point: point,
             path: 0.0,
@@ -184,8 +189,10 @@ impl Track {
         self.last_seen = at;
         self.last_detection = Some(*detection);
         self.confidence_sum += detection.confidence;
-        self.confidence_max = self.confidence_max.max(detection.confidence);
-        self.moving_looks += u32::from(share_moving >= MOVING_SHARE);
+        let most = &mut self.confidence_max[detection.group as usize];
+        *most = most.max(detection.confidence);
+        self.moving = share_moving >= MOVING_SHARE;
+        self.moving_looks[detection.group as usize] += u32::from(self.moving);
         self.group_votes[detection.group as usize] += detection.confidence;
         let vote = self.class_votes.iter_mut().find(|(g, c, _)| (*g, *c) == (detection.group, detection.class));
         match vote {
@@ -287,8 +294,7 @@ impl Track {
 
     /// Width and height as one length.
     pub fn size(&self) -> f32 {
-        let b = self.bbox();
-        (b.w + b.h) / 2.0
+        length_of(&self.bbox())
     }
 
     /// How long it may go without a look, seconds: until it has moved by so
@@ -315,7 +321,7 @@ impl Track {
         let still = self.still_for(self.last_seen);
         match self.confirmed {
             true => still >= AT_REST,
-            false => still >= NEVER_MOVED && self.hits >= MIN_LOOKS_TRAVELLED && self.moving_looks == 0,
+            false => still >= NEVER_MOVED && self.hits >= MIN_LOOKS_TRAVELLED && self.moving_looks == [0; 3],
         }
     }
 
@@ -324,13 +330,21 @@ impl Track {
     /// a vehicle all the way.
     fn has_come_far(&self) -> bool {
         let net = distance(self.last_point, self.origin);
-        self.moving_looks >= MIN_MOVING_LOOKS_FAR && net >= FAR * self.size() && net >= FAR_STRAIGHTNESS * self.path
+        self.moving_looks() >= MIN_MOVING_LOOKS_FAR
+            && net >= FAR * self.largest_end()
+            && net >= FAR_STRAIGHTNESS * self.path
+    }
+
+    /// Its size where it was first seen or now, whichever is larger: what shrinks to a
+    /// corner of itself has not gone anywhere.
+    fn largest_end(&self) -> f32 {
+        length_of(&self.first.bbox).max(self.size())
     }
 
     /// Whether it has got anywhere since it was first seen.
     pub fn has_travelled(&self) -> bool {
         let net = distance(self.last_point, self.origin);
-        net >= MIN_TRAVEL * self.size() && net >= MIN_STRAIGHTNESS * self.path
+        net >= MIN_TRAVEL * self.largest_end() && net >= MIN_STRAIGHTNESS * self.path
     }
 
     /// Whether both stand for one object and this one has more evidence.
@@ -363,10 +377,15 @@ impl Track {
         (ax - bx).hypot(ay - by) / self.size().max(other.size()).max(0.01)
     }
 
+    /// Looks that showed it moving as what it is.
+    fn moving_looks(&self) -> u32 {
+        self.moving_looks[self.group() as usize]
+    }
+
     /// Looks that it takes to believe in what the border has always cut off: a
     /// large car passes close by in less than a second.
     fn least_looks_cut(&self) -> u32 {
-        let passes = self.has_travelled() && self.moving_looks >= MIN_MOVING_LOOKS_DOUBTFUL;
+        let passes = self.has_travelled() && self.moving_looks() >= MIN_MOVING_LOOKS_DOUBTFUL;
         if passes { MIN_LOOKS_CUT_PASSING } else { MIN_LOOKS_CUT }
     }
 
@@ -380,20 +399,24 @@ impl Track {
             return false;
         }
         // Having come a long way in plain sight makes up for doubtful looks.
-        let doubt = match self.moving_looks >= MIN_MOVING_LOOKS_DOUBTFUL {
+        let doubt = match self.moving_looks() >= MIN_MOVING_LOOKS_DOUBTFUL {
             true if self.group() == Group::Vehicle && self.has_come_far() => DOUBTFUL_FROM_AFAR,
             true => DOUBTFUL,
             false => 1.0,
         };
-        // What nobody has seen moving has been taken for one thing after the other.
-        let seen_moving = self.moving_looks > 0 || self.hits >= MIN_LOOKS_UNMOVED;
+        // What nobody has seen moving has been taken for one thing after the other; what
+        // has just stopped moving may be what stands where something else went by.
+        let unmoved = self.moving_looks == [0; 3] && self.hits >= MIN_LOOKS_UNMOVED;
+        let moving = self.moving && self.last_detection.is_some_and(|seen| seen.group == self.group());
+        let seen_moving = moving || unmoved;
         let travelled = self.hits >= MIN_LOOKS_TRAVELLED
             && self.has_travelled()
             && seen_moving
             && mean >= MIN_MEAN_TRAVELLED * doubt;
         let in_place =
-            self.hits >= MIN_LOOKS_IN_PLACE && self.moving_looks >= MIN_MOVING_LOOKS && mean >= MIN_MEAN_IN_PLACE;
-        let sure = self.confidence_max >= sure_confidence * if travelled { doubt } else { 1.0 };
+            self.hits >= MIN_LOOKS_IN_PLACE && self.moving_looks() >= MIN_MOVING_LOOKS && mean >= MIN_MEAN_IN_PLACE;
+        let most = self.confidence_max[self.group() as usize];
+        let sure = most >= sure_confidence * if travelled { doubt } else { 1.0 };
         sure && (travelled || in_place) && self.group_is_clear()
     }
 
@@ -406,6 +429,10 @@ impl Track {
     pub fn is_cut(&self) -> bool {
         Cut::of(&self.bbox()).any()
     }
+}
+
+fn length_of(b: &BBox) -> f32 {
+    (b.w + b.h) / 2.0
 }
 
 fn distance(a: Point, b: Point) -> f32 {

@@ -360,7 +360,8 @@ fn needs_looks(track: &Track) -> bool {
     match track.confirmed {
         // Where nobody looked, it has not been seen to stand still.
         true => track.misses > 0 || track.still_for(track.last_looked) < STILL,
-        false => track.hits < MIN_MISSES || track.misses == 0 && track.has_travelled(),
+        false if track.misses > 0 => track.hits < MIN_HITS_HIDDEN && track.misses < MIN_MISSES,
+        false => track.hits < MIN_HITS_HIDDEN || track.has_travelled(),
     }
 }
 
@@ -610,6 +611,45 @@ mod tests {
             scene.look(&[(Group::Vehicle, [left + width / 2.0, 0.58, width, 0.09], 0.7)], true);
         }
         assert_eq!(scene.confirmed().iter().map(|t| t.group()).collect::<Vec<_>>(), [Group::Vehicle]);
+    }
+
+    #[test]
+    fn a_piece_of_a_car_that_ends_at_somebody_who_stands_there_is_nobody() {
+        let mut scene = Scene::new();
+        for i in 0..5 {
+            let size = [0.16 - 0.02 * i as f32, 0.08];
+            scene.look(&[(Group::Vehicle, [0.36 + 0.025 * i as f32, 0.23, size[0], size[1]], 0.3)], true);
+            assert!(scene.confirmed().is_empty(), "look {i}: {:?}", scene.confirmed());
+        }
+        for _ in 0..20 {
+            scene.look(&[(Group::Person, [0.466, 0.23, 0.02, 0.07], 0.45)], false);
+            assert!(scene.confirmed().is_empty());
+        }
+    }
+
+    #[test]
+    fn who_stands_where_a_piece_of_a_car_goes_by_does_not_go_with_it() {
+        let mut scene = Scene::new();
+        for _ in 0..25 {
+            scene.look(&[(Group::Person, [0.466, 0.22, 0.02, 0.07], 0.42)], false);
+        }
+        for i in 0..8 {
+            let piece = [0.466 - 0.008 * i as f32, 0.22, 0.022 + 0.008 * i as f32, 0.08];
+            scene.look(&[(Group::Vehicle, piece, 0.23)], true);
+            assert!(scene.confirmed().is_empty(), "look {i}");
+        }
+    }
+
+    #[test]
+    fn a_suspicion_that_nobody_finds_again_takes_few_looks_from_others() {
+        let mut scene = Scene::new();
+        scene.look(&[(Group::Vehicle, [0.9, 0.4, 0.05, 0.1], 0.5)], true);
+        let mut asked = 0;
+        for _ in 0..20 {
+            asked += scene.tracker.interests(scene.tracker.last.unwrap()).count();
+            scene.look(&[], false);
+        }
+        assert!((2..=3).contains(&asked), "{asked}");
     }
 
     #[test]
