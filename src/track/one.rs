@@ -294,7 +294,8 @@ impl Track {
 
     /// Width and height as one length.
     pub fn size(&self) -> f32 {
-        length_of(&self.bbox())
+        let b = self.bbox();
+        (b.w + b.h) / 2.0
     }
 
     /// How long it may go without a look, seconds: until it has moved by so
@@ -330,21 +331,13 @@ impl Track {
     /// a vehicle all the way.
     fn has_come_far(&self) -> bool {
         let net = distance(self.last_point, self.origin);
-        self.moving_looks() >= MIN_MOVING_LOOKS_FAR
-            && net >= FAR * self.largest_end()
-            && net >= FAR_STRAIGHTNESS * self.path
-    }
-
-    /// Its size where it was first seen or now, whichever is larger: what shrinks to a
-    /// corner of itself has not gone anywhere.
-    fn largest_end(&self) -> f32 {
-        length_of(&self.first.bbox).max(self.size())
+        self.moving_looks() >= MIN_MOVING_LOOKS_FAR && net >= FAR * self.size() && net >= FAR_STRAIGHTNESS * self.path
     }
 
     /// Whether it has got anywhere since it was first seen.
     pub fn has_travelled(&self) -> bool {
         let net = distance(self.last_point, self.origin);
-        net >= MIN_TRAVEL * self.largest_end() && net >= MIN_STRAIGHTNESS * self.path
+        net >= MIN_TRAVEL * self.size() && net >= MIN_STRAIGHTNESS * self.path
     }
 
     /// Whether both stand for one object and this one has more evidence.
@@ -429,10 +422,6 @@ impl Track {
     pub fn is_cut(&self) -> bool {
         Cut::of(&self.bbox()).any()
     }
-}
-
-fn length_of(b: &BBox) -> f32 {
-    (b.w + b.h) / 2.0
 }
 
 fn distance(a: Point, b: Point) -> f32 {

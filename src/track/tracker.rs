@@ -618,7 +618,7 @@ mod tests {
         let mut scene = Scene::new();
         for i in 0..5 {
             let size = [0.16 - 0.02 * i as f32, 0.08];
-            scene.look(&[(Group::Vehicle, [0.36 + 0.025 * i as f32, 0.23, size[0], size[1]], 0.3)], true);
+            scene.look(&[(Group::Vehicle, [0.36 + 0.025 * i as f32, 0.23, size[0], size[1]], 0.27)], true);
             assert!(scene.confirmed().is_empty(), "look {i}: {:?}", scene.confirmed());
         }
         for _ in 0..20 {
