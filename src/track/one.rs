@@ -119,7 +119,7 @@ pub struct Track {
     confidence_max: [f32; 3],
     moving_looks: [u32; 3],
     /// Whether it was seen moving when it was seen last.
-    moving: bool,
+    pub(super) moving: bool,
     origin: Point,
     last_point: Point,
     path: f32,

@@ -277,9 +277,10 @@ impl Tracker {
             let track = &self.tracks[index];
             let limit = if track.confirmed { max_hidden } else { TENTATIVE_HIDDEN };
             let unseen = at.since(track.last_seen);
-            // A suspicion that was missed once and then never shown again must not
-            // wait for whatever comes by.
-            let forgotten = !track.confirmed && track.misses > 0 && unseen >= TENTATIVE_FORGOTTEN;
+            // A suspicion that was missed once, or was on its way, and then never shown
+            // again must not wait for whatever comes by.
+            let elsewhere = track.misses > 0 || track.moving;
+            let forgotten = !track.confirmed && elsewhere && unseen >= TENTATIVE_FORGOTTEN;
             let hidden = track.misses >= MIN_MISSES && unseen >= limit;
             if hidden || forgotten || (track.misses >= MISSES_OUTSIDE && track.is_outside()) {
                 let track = self.tracks.remove(index);
@@ -663,18 +664,21 @@ mod tests {
             class_score: 0.4,
         };
         let at = |looks: u64| Mono::from_micros(looks * 100_000);
-        // A piece of a car that drives past; missed twice, then looked at no more.
-        for look in 0..3 {
-            tracker.update(at(look), &[part(0.5 - 0.01 * look as f32)], &[0.5], |_| true);
+        // A piece of a car that drives past; missed twice or never, then looked at no more.
+        for missed in [2, 0] {
+            tracker.end_all();
+            for look in 0..3 {
+                tracker.update(at(look), &[part(0.5 - 0.01 * look as f32)], &[0.5], |_| true);
+            }
+            for look in 3..5 {
+                tracker.update(at(look), &[], &[], |_| look < 3 + missed);
+            }
+            assert_eq!(tracker.tracks().len(), 1);
+            for look in 5..40 {
+                tracker.update(at(look), &[], &[], |_| false);
+            }
+            assert!(tracker.tracks().is_empty(), "missed {missed} times: {:?}", tracker.tracks());
         }
-        for look in 3..5 {
-            tracker.update(at(look), &[], &[], |_| true);
-        }
-        assert_eq!(tracker.tracks().len(), 1);
-        for look in 5..40 {
-            tracker.update(at(look), &[], &[], |_| false);
-        }
-        assert!(tracker.tracks().is_empty(), "{:?}", tracker.tracks());
     }
 
     #[test]
