@@ -156,8 +156,8 @@ impl Taps {
     /// Samples `line`, whose first value belongs to input sample `offset`.
     fn sample(&self, line: &[i16], offset: usize, out: &mut [u8]) {
         match self.width {
-            2 => sample_fixed::<2>(&self.starts, &self.weights, line, offset, out),
-            4 => sample_fixed::<4>(&self.starts, &self.weights, line, offset, out),
+            2 => sample_by_two(&self.starts, &self.weights, line, offset, out),
+            4 => sample_by_four(&self.starts, &self.weights, line, offset, out),
             8 => sample_by_eight(&self.starts, &self.weights, line, offset, out),
             16 => sample_by_sixteen(&self.starts, &self.weights, line, offset, out),
             width => {
@@ -181,7 +181,15 @@ fn sample_fixed<const WIDTH: usize>(starts: &[usize], weights: &[i16], line: &[i
     }
 }
 
-// Fewer weights than eight are slower with AVX2: it would gather them.
+#[multiversion(targets("x86_64+avx2"))]
+fn sample_by_two(starts: &[usize], weights: &[i16], line: &[i16], offset: usize, out: &mut [u8]) {
+    sample_fixed::<2>(starts, weights, line, offset, out);
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn sample_by_four(starts: &[usize], weights: &[i16], line: &[i16], offset: usize, out: &mut [u8]) {
+    sample_fixed::<4>(starts, weights, line, offset, out);
+}
 
 #[multiversion(targets("x86_64+avx2"))]
 fn sample_by_eight(starts: &[usize], weights: &[i16], line: &[i16], offset: usize, out: &mut [u8]) {
