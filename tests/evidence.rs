@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::broker::{Broker, Subscriber, wait_for};
+use common::camera::{RtspCamera, Whims};
 use common::daemon::Unit;
 use serde_json::Value;
 use tawny::evidence::checksum;
@@ -312,6 +313,94 @@ fn a_stop_ends_a_clip_in_order() {
     let bytes = std::fs::read(unit.dir.path().join("evidence").join(clip["file"].as_str().unwrap())).unwrap();
     assert_eq!(clip["sha256"], checksum(&bytes));
     assert!(clip["to"].as_str() > clip["t"].as_str());
+}
+
+/// How long ffmpeg says that a file plays, in seconds.
+fn plays_for(path: &Path) -> f64 {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"])
+        .arg(path)
+        .output()
+        .expect("ffprobe is installed");
+    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(0.0)
+}
+
+#[test]
+fn a_clip_has_the_time_of_its_arrival_whatever_the_cameras_stamps_do() {
+    let whims = Whims { stamps_are_garbage: true, ..Whims::default() };
+    let camera = RtspCamera::with(0, &common::daemon::clip("street.mp4"), whims);
+    let unit = Unit::new(&format!(
+        "[[camera]]\nname = \"road\"\nsource = \"{}\"\n[evidence]\nclips = true\nclip_max = \"6s\"\n",
+        camera.url()
+    ));
+    let daemon = unit.start();
+    wait_for("two clips", || named_clips(&unit).len() >= 2);
+    let end = daemon.terminate();
+    assert_eq!(end.code, Some(0), "{}", end.log);
+    let starts: Vec<Value> = events(&unit, "sighting").into_iter().filter(|e| e["phase"] == "start").collect();
+    for clip in named_clips(&unit).iter().take(2) {
+        let (from, to) = (time(clip, "t"), time(clip, "to"));
+        let path = unit.dir.path().join("evidence").join(clip["file"].as_str().unwrap());
+        let (frames, span) = (played(&path).0 as f64, (to - from) as f64 / 1000.0);
+        assert!((plays_for(&path) - span).abs() < 1.0, "{} s of {clip}", plays_for(&path));
+        // Of 12.5 pictures a second a loaded machine may give up some.
+        assert!(frames > span * 6.0, "{frames} pictures in {span} s");
+        // It shows what it is about, but for those that began before an earlier clip ended.
+        let of = clip["of"].as_array().unwrap();
+        let shown = starts.iter().filter(|start| of.contains(&start["id"]));
+        assert!(shown.clone().any(|start| (from - 500..=to).contains(&time(start, "t"))), "{clip}: {starts:?}");
+        assert!(shown.clone().all(|start| time(start, "t") <= to), "{clip}: {starts:?}");
+    }
+}
+
+/// The street as one group of pictures of about so many bits a second.
+fn street_in_one_group(unit: &Unit, bits: &str) {
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-y", "-i"])
+        .arg(common::daemon::clip("street.mp4"))
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-b:v", bits, "-bf", "0"])
+        .args(["-g", "1000", "-keyint_min", "1000", "-sc_threshold", "0"])
+        .arg(unit.dir.path().join("long.mp4"))
+        .status();
+    assert!(made.expect("ffmpeg is installed").success());
+}
+
+const LONG_GROUP: &str = r#"
+[[camera]]
+name = "road"
+source = "long.mp4"
+realtime = false
+[evidence]
+clips = true
+pre_roll = "1s"
+[capture]
+ring_time = "1s"
+"#;
+
+#[test]
+fn a_clip_of_a_long_group_begins_with_the_keyframe_that_is_kept() {
+    let unit = Unit::new(LONG_GROUP);
+    street_in_one_group(&unit, "500k");
+    let end = unit.start().wait();
+    assert_eq!(end.code, Some(0), "{}", end.log);
+    let of: Vec<Value> = named_clips(&unit).iter().flat_map(|clip| clip["of"].as_array().unwrap().clone()).collect();
+    let ends = ends(&unit);
+    assert!(ends.len() >= 2 && ends.iter().all(|end| of.contains(&end["id"])), "{of:?}: {}", end.log);
+    assert!(!end.log.contains("keyframes"), "{}", end.log);
+}
+
+#[test]
+fn what_no_clip_can_show_is_told() {
+    let unit = Unit::new(&format!("{LONG_GROUP}ring_size = \"256KiB\"\n"));
+    street_in_one_group(&unit, "4M");
+    let end = unit.start().wait();
+    assert_eq!(end.code, Some(0), "{}", end.log);
+    assert_eq!(named_clips(&unit), Vec::<Value>::new());
+    let told = events(&unit, "lost");
+    let why = told.first().and_then(|event| event["why"].as_str()).unwrap_or_default();
+    assert!(why.starts_with("no clip of") && why.contains("ring_size"), "{told:?}: {}", end.log);
+    let told: u64 = told.iter().map(|event| event["n"].as_u64().unwrap()).sum();
+    assert_eq!(told, ends(&unit).len() as u64, "each of them");
 }
 
 #[test]

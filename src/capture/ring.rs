@@ -2,9 +2,9 @@
 //! clips can be cut from what was before their cause.
 //!
 //! Invariants: packets are in decoding order and numbered without gaps; memory
-//! is bounded by time and by bytes whatever arrives. Old packets leave by whole
-//! groups of pictures, so that what is kept begins with a keyframe, and the
-//! group that is still growing stays, until it alone exceeds the bounds: then
+//! is bounded by bytes whatever arrives. Old packets leave by whole groups of
+//! pictures, so that what is kept begins with a keyframe, and the group that is
+//! still growing stays, however long it lasts, until it alone exceeds the bytes: then
 //! [`PacketRing::is_whole`] turns false until the next keyframe. A reader can
 //! pin what it still needs; a pin holds up to twice the bounds.
 
@@ -29,7 +29,7 @@ pub struct Held {
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct RingBounds {
-    /// Time from the oldest packet to the newest.
+    /// Time from the oldest packet to the newest, where they are of several groups.
     pub span: Duration,
     /// Bytes of all packets.
     pub bytes: usize,
@@ -81,8 +81,11 @@ impl PacketRing {
     pub fn trim(&mut self, pin: Option<u64>) -> u64 {
         let mut lost = 0;
         while self.exceeds(1) {
-            // Whole groups go first; the last one only when it is too large itself.
+            // Whole groups go first; the last one only when its bytes are too many.
             let next_key = self.keys.iter().copied().find(|key| *key > self.first);
+            if next_key.is_none() && self.is_whole() && self.bytes <= self.bounds.bytes {
+                break;
+            }
             let until = next_key.unwrap_or(self.first + 1);
             match pin {
                 Some(pin) if until > pin => {
@@ -226,6 +229,21 @@ mod tests {
         assert!(ring.group_exceeds() && !ring.is_whole());
         push(&mut ring, 50, 100, true, None);
         assert!(ring.is_whole() && !ring.group_exceeds());
+    }
+
+    #[test]
+    fn a_long_group_stays_as_long_as_its_bytes_allow() {
+        let mut ring = ring(3, 1000);
+        for tenths in 0..99 {
+            push(&mut ring, tenths, 10, tenths == 0, None);
+        }
+        assert!(ring.group_exceeds() && ring.is_whole());
+        assert_eq!((ring.key_from(0), ring.len()), (Some(0), 99));
+        push(&mut ring, 99, 20, false, None);
+        assert!(!ring.is_whole() && ring.bytes() <= 1000);
+        push(&mut ring, 100, 10, true, None);
+        push(&mut ring, 101, 10, false, None);
+        assert_eq!((ring.is_whole(), ring.key_from(0)), (true, Some(100)));
     }
 
     #[test]

@@ -14,10 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ffmpeg_next as ffmpeg;
 
 use ffmpeg::format::context::{Output, StreamIo};
+use ffmpeg::rescale::Rescale;
 use sha2::{Digest, Sha256};
 
+use super::clip_pace::ClipPace;
 use super::shelf::{above, make_folder, new_file, sync_folder};
-use crate::domain::{UtcMillis, to_hex};
+use crate::domain::{Mono, UtcMillis, to_hex};
+
+const MICROSECONDS: ffmpeg::Rational = ffmpeg::Rational(1, 1_000_000);
 
 /// A fragment is closed when it is this long: what a power cut costs at most.
 const FRAGMENT_US: &str = "1000000";
@@ -40,6 +44,15 @@ pub struct ClipStream {
     pub parameters: ffmpeg::codec::Parameters,
     /// Unit of the packets' time stamps.
     pub time_base: ffmpeg::Rational,
+}
+
+/// A packet, and when it arrived (CLOCK_BOOTTIME) or its place on a recording's time
+/// line.
+pub struct TimedPacket {
+    /// With stamps as the stream has them.
+    pub packet: ffmpeg::Packet,
+    /// Arrival.
+    pub at: Mono,
 }
 
 /// What the muxer writes to: counts, and sums up for the checksum.
@@ -76,8 +89,7 @@ pub struct ClipFile {
     file: File,
     written: Arc<Mutex<Written>>,
     time_base: ffmpeg::Rational,
-    /// Decoding stamp of the first packet, which becomes zero.
-    origin: Option<i64>,
+    pace: ClipPace,
     last_dts: i64,
 }
 
@@ -111,26 +123,29 @@ impl ClipFile {
         options.set("fflags", "bitexact");
         drop(output.write_header_with(options)?);
         let time_base = output.stream(0).map_or(stream.time_base, |track| track.time_base());
-        let mut clip = ClipFile { output, file, written, time_base, origin: None, last_dts: i64::MIN };
+        let mut clip = ClipFile { output, file, written, time_base, pace: ClipPace::default(), last_dts: -1 };
         clip.sync()?;
         sync_folder(above(path))?;
         Ok(clip)
     }
 
-    /// Appends a packet with stamps in `time_base`.
+    /// Appends a packet with stamps in `time_base` that arrived at `at`.
     ///
     /// # Errors
     /// When the disk or the muxer refuses; what was written before stays playable.
-    pub fn packet(&mut self, mut packet: ffmpeg::Packet, time_base: ffmpeg::Rational) -> Result<(), ClipError> {
-        packet.rescale_ts(time_base, self.time_base);
-        let Some(dts) = packet.dts().or(packet.pts()) else { return Ok(()) };
-        let origin = *self.origin.get_or_insert(dts);
-        // Muxers refuse times that do not grow; cameras' do not always.
-        let shifted = dts.saturating_sub(origin).max(self.last_dts.saturating_add(1)).max(0);
-        let shown = packet.pts().unwrap_or(dts).saturating_sub(origin).max(shifted);
-        self.last_dts = shifted;
-        packet.set_dts(Some(shifted));
-        packet.set_pts(Some(shown));
+    pub fn packet(&mut self, packet: TimedPacket, time_base: ffmpeg::Rational) -> Result<(), ClipError> {
+        let TimedPacket { mut packet, at } = packet;
+        let own = |stamp: i64| stamp.rescale(time_base, MICROSECONDS);
+        let placed = self.pace.place(packet.dts().map(own), packet.pts().map(own), at);
+        // Coarser units must not make two times one.
+        let dts = placed.dts_us.rescale(MICROSECONDS, self.time_base).max(self.last_dts.saturating_add(1));
+        self.last_dts = dts;
+        packet.set_dts(Some(dts));
+        packet.set_pts(Some(placed.pts_us.rescale(MICROSECONDS, self.time_base).max(dts)));
+        // It tells the length of the last picture alone; an absurd one would be the clip's.
+        let lasts = Some(packet.duration().rescale(time_base, self.time_base));
+        let second = 1_000_000.rescale(MICROSECONDS, self.time_base);
+        packet.set_duration(lasts.filter(|units| (0..=second).contains(units)).unwrap_or(0));
         packet.set_stream(0);
         packet.set_position(-1);
         packet.write(&mut self.output)?;

@@ -5,6 +5,9 @@
 //! that overlaps with it: sightings that follow each other closely share a clip.
 //! One that has reached its longest ends there; what still goes on then is not
 //! recorded further, until something new is seen.
+//!
+//! A clip begins with a keyframe. Where none is kept any more it waits for the next
+//! one, and what it then misses is counted.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -29,10 +32,27 @@ pub struct ClipTimes {
 pub enum ClipStep {
     /// There is no clip.
     Nothing,
+    /// A clip begins with this packet, if it is a keyframe.
+    Wait,
+    /// No keyframe came in time: nothing of so many sightings is recorded.
+    GiveUp(u64),
     /// It belongs to the clip.
     Write,
     /// The clip is over, and this packet is not in it.
     End,
+}
+
+/// A sighting that began so little before a clip's first packet is in it: a late
+/// packet's picture was taken before it arrived.
+const ARRIVAL_JITTER: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    /// For a keyframe.
+    Waiting,
+    /// What counts towards the longest clip began then.
+    Running(Mono),
 }
 
 /// See the module's description.
@@ -41,8 +61,11 @@ pub struct ClipPlan {
     times: ClipTimes,
     /// Sightings that have begun and not ended.
     open: BTreeSet<Uuid>,
-    /// Where the clip began, if there is one.
-    began: Option<Mono>,
+    state: State,
+    /// Where the clip should begin.
+    wanted: Mono,
+    /// When those began that no clip has shown yet.
+    unseen: Vec<Mono>,
     /// Until when, once no sighting is open.
     until: Mono,
     /// Sightings that the clip shows, in the order in which they began.
@@ -52,26 +75,53 @@ pub struct ClipPlan {
 impl ClipPlan {
     /// No clip yet.
     pub fn new(times: ClipTimes) -> ClipPlan {
-        ClipPlan { times, open: BTreeSet::new(), began: None, until: Mono::ZERO, shown: Vec::new() }
+        ClipPlan {
+            times,
+            open: BTreeSet::new(),
+            state: State::Idle,
+            wanted: Mono::ZERO,
+            unseen: Vec::new(),
+            until: Mono::ZERO,
+            shown: Vec::new(),
+        }
     }
 
     /// Sighting `id` began at `since`. If a clip has to begin for it, where: the
     /// last keyframe not after that is its first packet, and [`ClipPlan::begin`]
-    /// says so.
+    /// says so, or there is none, and [`ClipPlan::wait`] does.
     pub fn sighted(&mut self, id: Uuid, since: Mono) -> Option<Mono> {
         self.open.insert(id);
-        if self.began.is_some() {
+        if self.state != State::Idle {
             self.shown.push(id);
+            if self.state == State::Waiting {
+                self.unseen.push(since);
+            }
             return None;
         }
         // Also those that go on since an earlier clip reached its longest.
         self.shown = self.open.iter().copied().collect();
-        Some(since.minus(self.times.pre_roll))
+        self.unseen = vec![since];
+        self.wanted = since.minus(self.times.pre_roll);
+        Some(self.wanted)
     }
 
-    /// A clip begins with a packet of that time.
-    pub fn begin(&mut self, first: Mono) {
-        self.began = Some(first);
+    /// A clip begins with a packet of that time. Gives how many sightings it shows for
+    /// the first time, and not from their beginning.
+    pub fn begin(&mut self, first: Mono) -> u64 {
+        // The way back to a keyframe is not the camera's choice to shorten what follows.
+        self.state = State::Running(first.max(self.wanted));
+        let unseen = std::mem::take(&mut self.unseen);
+        unseen.iter().filter(|since| since.plus(ARRIVAL_JITTER) < first).count() as u64
+    }
+
+    /// There is no keyframe to begin with.
+    pub fn wait(&mut self) {
+        self.state = State::Waiting;
+    }
+
+    /// The clip that began is not written.
+    pub fn refused(&mut self) {
+        self.state = State::Idle;
     }
 
     /// Sighting `id` ended at `at`.
@@ -82,20 +132,30 @@ impl ClipPlan {
 
     /// A packet of time `at` comes.
     pub fn packet(&mut self, at: Mono) -> ClipStep {
-        let Some(began) = self.began else { return ClipStep::Nothing };
         let over = self.open.is_empty() && at > self.until;
-        if over || at.since(began) > self.times.longest {
-            self.began = None;
-            return ClipStep::End;
+        match self.state {
+            State::Idle => ClipStep::Nothing,
+            State::Waiting if over => {
+                self.state = State::Idle;
+                ClipStep::GiveUp(std::mem::take(&mut self.unseen).len() as u64)
+            }
+            State::Waiting => ClipStep::Wait,
+            State::Running(began) if over || at.since(began) > self.times.longest => {
+                self.state = State::Idle;
+                ClipStep::End
+            }
+            State::Running(_) => ClipStep::Write,
         }
-        ClipStep::Write
     }
 
     /// The stream is over, and with it the clip. Nobody tells any more when what it
-    /// showed ends: to the next clip that is nothing.
-    pub fn interrupt(&mut self) {
-        self.began = None;
+    /// showed ends: to the next clip that is nothing. Gives of how many sightings
+    /// nothing is recorded.
+    pub fn interrupt(&mut self) -> u64 {
         self.open.clear();
+        let waited = std::mem::replace(&mut self.state, State::Idle) == State::Waiting;
+        let unseen = std::mem::take(&mut self.unseen).len() as u64;
+        if waited { unseen } else { 0 }
     }
 
     /// Sightings that the clip shows or showed.
@@ -167,6 +227,39 @@ mod tests {
         assert_eq!(plan.shown(), [after]);
         plan.ended(after, at(202.0));
         assert_eq!((plan.packet(at(205.0)), plan.packet(at(205.1))), (ClipStep::Write, ClipStep::End));
+    }
+
+    #[test]
+    fn without_a_keyframe_a_clip_begins_with_the_next_one_and_what_it_misses_is_counted() {
+        let [one, two, three] = [1, 2, 3].map(Uuid::from_u128);
+        let mut plan = ClipPlan::new(TIMES);
+        assert_eq!(plan.sighted(one, at(100.0)), Some(at(95.0)));
+        plan.wait();
+        assert_eq!((plan.packet(at(100.1)), plan.sighted(two, at(103.0))), (ClipStep::Wait, None));
+        assert_eq!(plan.packet(at(102.0)), ClipStep::Wait);
+        assert_eq!(plan.begin(at(102.0)), 1, "the second is there from its beginning");
+        assert_eq!((plan.packet(at(102.1)), plan.shown()), (ClipStep::Write, &[one, two][..]));
+        plan.ended(one, at(105.0));
+        plan.ended(two, at(105.0));
+        assert_eq!(plan.packet(at(108.1)), ClipStep::End);
+        // None at all.
+        assert_eq!(plan.sighted(three, at(200.0)), Some(at(195.0)));
+        plan.wait();
+        plan.ended(three, at(202.0));
+        assert_eq!(plan.packet(at(205.0)), ClipStep::Wait);
+        assert_eq!((plan.packet(at(205.1)), plan.packet(at(205.2))), (ClipStep::GiveUp(1), ClipStep::Nothing));
+        // And the stream ends while it waits.
+        assert_eq!(plan.sighted(one, at(300.0)), Some(at(295.0)));
+        plan.wait();
+        assert_eq!((plan.interrupt(), plan.interrupt()), (1, 0));
+    }
+
+    #[test]
+    fn the_way_back_to_a_keyframe_does_not_shorten_a_clip() {
+        let mut plan = ClipPlan::new(TIMES);
+        assert_eq!(plan.sighted(Uuid::from_u128(1), at(100.0)), Some(at(95.0)));
+        assert_eq!(plan.begin(at(45.0)), 0);
+        assert_eq!((plan.packet(at(155.0)), plan.packet(at(155.1))), (ClipStep::Write, ClipStep::End));
     }
 
     proptest! {

@@ -9,12 +9,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use ffmpeg_next as ffmpeg;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::clip_file::ClipStream;
+use super::clip_file::{ClipStream, TimedPacket};
 use super::crop::Crop;
+use super::missed::Missed;
 use super::outbox::StillQueue;
 use super::retention::Limits;
 use super::shelf::Shelf;
@@ -81,7 +81,8 @@ pub struct ClipTail {
 pub(super) enum Job {
     Still(Box<Still>),
     ClipBegins(Box<ClipHead>),
-    ClipPacket(Uuid, Box<ffmpeg::Packet>),
+    ClipPacket(Uuid, Box<TimedPacket>),
+    ClipsMissed(Missed),
     ClipShows(Uuid, Vec<Uuid>),
     ClipEnds(Box<ClipTail>),
     Stop,
@@ -95,7 +96,7 @@ impl Job {
                 let full = still.full.as_ref().map_or(0, |(crop, exif)| crop.bytes() + exif.len());
                 still.small.as_ref().map_or(0, Vec::len) + full
             }
-            Job::ClipPacket(_, packet) => packet.size(),
+            Job::ClipPacket(_, packet) => packet.packet.size(),
             _ => 0,
         }
     }
@@ -147,9 +148,8 @@ impl EvidenceHandle {
         self.hand_over(Job::ClipBegins(Box::new(head)))
     }
 
-    /// Hands over the next packet of clip `id`, with stamps as the stream has them;
-    /// whether it was taken.
-    pub fn clip_packet(&self, id: Uuid, packet: ffmpeg::Packet) -> bool {
+    /// Hands over the next packet of clip `id`; whether it was taken.
+    pub fn clip_packet(&self, id: Uuid, packet: TimedPacket) -> bool {
         self.hand_over(Job::ClipPacket(id, Box::new(packet)))
     }
 
@@ -164,9 +164,15 @@ impl EvidenceHandle {
         self.hand_over(Job::ClipEnds(Box::new(tail)));
     }
 
+    /// Tells what no clip shows.
+    pub fn clips_missed(&self, missed: Missed) {
+        self.status.unfilmed.fetch_add(missed.sightings, Relaxed);
+        self.hand_over(Job::ClipsMissed(missed));
+    }
+
     fn hand_over(&self, job: Job) -> bool {
         let bytes = job.bytes();
-        let rare = matches!(job, Job::ClipShows(..) | Job::ClipEnds(_));
+        let rare = matches!(job, Job::ClipShows(..) | Job::ClipEnds(_) | Job::ClipsMissed(_));
         // Counted first: the writer takes it off as soon as it has the job.
         let waiting = self.waiting.fetch_add(bytes, Relaxed).saturating_add(bytes);
         let room = rare || (waiting <= QUEUE_BYTES && self.jobs.len() < QUEUE - QUEUE_SPARE);

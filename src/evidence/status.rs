@@ -13,6 +13,7 @@ pub struct EvidenceStatus {
     pub(super) failed: AtomicU64,
     pub(super) removed: AtomicU64,
     no_room: AtomicU64,
+    pub(super) unfilmed: AtomicU64,
 }
 
 /// [`EvidenceStatus`] at one moment.
@@ -36,6 +37,8 @@ pub struct EvidenceFigures {
     pub left_out: u64,
     /// Views that found no room in memory.
     pub no_room: u64,
+    /// Sightings of which no clip shows the beginning, or anything.
+    pub unfilmed: u64,
 }
 
 impl EvidenceStatus {
@@ -51,6 +54,7 @@ impl EvidenceStatus {
             waiting,
             left_out,
             no_room: self.no_room.load(Relaxed),
+            unfilmed: self.unfilmed.load(Relaxed),
         }
     }
 

@@ -22,9 +22,10 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::checksum::checksum;
-use super::clip_file::{ClipError, ClipFile};
+use super::clip_file::{ClipError, ClipFile, TimedPacket};
 use super::handle::{ClipHead, ClipTail, Ends, EvidenceSetup, Job, Still};
 use super::jpeg;
+use super::missed::MissedTally;
 use super::retention::{Now, Tally, Why};
 use super::shelf::{Item, Kind, Shelf};
 use super::unfinished::{self, Begun, Whole};
@@ -63,6 +64,9 @@ pub(super) struct Writer {
     /// Removed and not yet reported.
     removed: Tally,
     reported: Option<Instant>,
+    /// In no clip, and not yet reported.
+    missed: MissedTally,
+    missed_reported: Option<Instant>,
     complained: Option<Instant>,
 }
 
@@ -75,6 +79,8 @@ impl Writer {
             shelf,
             removed: Tally::default(),
             reported: None,
+            missed: MissedTally::default(),
+            missed_reported: None,
             complained: None,
         };
         writer.show();
@@ -106,6 +112,7 @@ impl Writer {
                     continue;
                 }
                 Job::ClipShows(id, sightings) => self.clip_shows(id, sightings),
+                Job::ClipsMissed(missed) => self.missed.add(missed),
                 Job::ClipEnds(tail) => self.clip_ends(*tail),
                 Job::Stop => break,
             }
@@ -213,7 +220,7 @@ impl Writer {
         self.tell(None, note);
     }
 
-    fn clip_packet(&mut self, id: Uuid, packet: ffmpeg::Packet) {
+    fn clip_packet(&mut self, id: Uuid, packet: TimedPacket) {
         let Some(mut clip) = self.clips.remove(&id) else { return };
         let item = Item::new(Kind::Clip, id);
         // Where there is so little room, stills go before it.
@@ -324,19 +331,31 @@ impl Writer {
         reading.source.is_synchronised().then_some(reading.utc)
     }
 
-    /// Says what was removed before its time: at once the first time, then
-    /// hourly, and at the stop.
+    /// Says what was removed before its time, and what is in no clip: at once the
+    /// first time, then hourly, and at the stop.
     fn report(&mut self, last: bool) {
         let now = Instant::now();
-        let due = self.reported.is_none_or(|at| now.saturating_duration_since(at) >= REPORT_INTERVAL);
-        if (due || last)
+        let due =
+            |at: Option<Instant>| last || at.is_none_or(|at| now.saturating_duration_since(at) >= REPORT_INTERVAL);
+        if due(self.reported)
             && let Some((n, why)) = self.removed.take()
         {
             self.reported = Some(now);
-            warn!("{why}");
-            let body = Body::Lost { from: 0, to: 0, n, class: Class::Telemetry, why };
-            self.hand_over(Some(Draft { stamp: self.setup.clock.now(), body, replay: false }), Vec::new());
+            self.say_lost(n, why);
         }
+        if due(self.missed_reported)
+            && let Some((n, why)) = self.missed.take()
+        {
+            self.missed_reported = Some(now);
+            self.say_lost(n, why);
+        }
+    }
+
+    /// So many files that are gone or never were.
+    fn say_lost(&self, n: u64, why: String) {
+        warn!("{why}");
+        let body = Body::Lost { from: 0, to: 0, n, class: Class::Telemetry, why };
+        self.hand_over(Some(Draft { stamp: self.setup.clock.now(), body, replay: false }), Vec::new());
     }
 
     fn complain(&mut self, why: &str) {

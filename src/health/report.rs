@@ -109,6 +109,8 @@ pub struct EvidenceHealth {
     pub left_out: u64,
     /// Views that found no room in memory.
     pub no_room: u64,
+    /// Sightings of which no clip shows the beginning, or anything.
+    pub unfilmed: u64,
 }
 
 /// `uplink`
@@ -213,6 +215,7 @@ impl HealthReport {
                 waiting: e.waiting,
                 left_out: e.left_out,
                 no_room: e.no_room,
+                unfilmed: e.unfilmed,
             }),
             uplink: uplink.map(|u| UplinkHealth {
                 delivered: u.delivered,

@@ -1,14 +1,20 @@
 //! One camera's clips: packets from the ring, from before a sighting to after it,
 //! handed to the evidence writer as they are.
+//!
+//! A packet's place in time is its arrival (in a recording its place on the time
+//! line), never its stamp: cameras' stamps jump. Where the ring holds no keyframe to
+//! begin with, a clip begins with the next one, and the writer is told what it misses.
 
 use uuid::Uuid;
 
 use super::ids::IdMaker;
 use super::report::Reporter;
-use crate::capture::{Held, PacketRing, StreamInfo, TimeBase};
+use crate::capture::{PacketRing, StreamInfo};
 use crate::config::{CameraConfig, Config, ZoneMode};
 use crate::domain::Mono;
-use crate::evidence::{ClipHead, ClipPlan, ClipStep, ClipStream, ClipTail, ClipTimes, EvidenceHandle};
+use crate::evidence::{
+    ClipHead, ClipPlan, ClipStep, ClipStream, ClipTail, ClipTimes, EvidenceHandle, Missed, MissedWhy, TimedPacket,
+};
 use crate::scene::{Happening, What};
 
 /// One camera's recorder.
@@ -20,8 +26,8 @@ pub struct Recorder {
     clip: Option<Running>,
     /// When the last clip ended: what was before it need not be kept again.
     done: Mono,
-    /// What to add to a packet's stamp to get the pipeline's time, microseconds.
-    offset_us: Option<i64>,
+    /// The first packet that was not looked at while a clip waits for a keyframe.
+    looked: u64,
 }
 
 /// The clip that is being recorded.
@@ -59,7 +65,7 @@ impl Recorder {
             stream: None,
             clip: None,
             done: Mono::ZERO,
-            offset_us: None,
+            looked: 0,
         })
     }
 
@@ -67,15 +73,7 @@ impl Recorder {
     pub fn opened(&mut self, info: &StreamInfo, reporter: &Reporter) {
         self.lost(reporter);
         self.stream = Some(ClipStream { parameters: info.parameters.clone(), time_base: info.time_base });
-        self.offset_us = None;
         self.done = Mono::ZERO;
-    }
-
-    /// The picture with this stamp (microseconds) was taken at `at`.
-    pub fn pictured(&mut self, stamp_us: Option<i64>, at: Mono) {
-        if let Some(stamp_us) = stamp_us {
-            self.offset_us = i64::try_from(at.as_micros()).ok().map(|at| at.saturating_sub(stamp_us));
-        }
     }
 
     /// Something happened; a sighting begins a clip or makes it longer.
@@ -91,30 +89,69 @@ impl Recorder {
             }
             return;
         };
-        let Some((first, from)) = self.first_packet(ring, wanted.max(self.done)) else { return };
+        match first_packet(ring, wanted.max(self.done)) {
+            Some((first, from)) => {
+                self.begin(first, from, ids, reporter);
+                self.packets(ring, ids, reporter);
+            }
+            None => {
+                self.plan.wait();
+                self.looked = ring.end();
+            }
+        }
+    }
+
+    /// A clip begins with packet `first` of the ring, which arrived at `from`.
+    fn begin(&mut self, first: u64, from: Mono, ids: &mut IdMaker, reporter: &Reporter) {
         let Some(stream) = self.stream.clone() else { return };
         let stamp = reporter.clock().stamp(from);
         let clip = Running { id: ids.make(stamp.t), from, to: from, next: first, torn: false };
         let (camera, shown) = (self.camera.clone(), self.plan.shown().to_vec());
+        let sightings = shown.len() as u64;
+        let late = self.plan.begin(from);
         if self.evidence.clip_begins(ClipHead { id: clip.id, camera, stream, from: stamp, shown }) {
-            self.plan.begin(from);
+            self.missed(late, MissedWhy::BeginsLate);
             self.clip = Some(clip);
-            self.packets(ring, reporter);
+        } else {
+            self.plan.refused();
+            self.missed(sightings, MissedWhy::Writer);
+        }
+    }
+
+    /// While a clip waits for a keyframe: is one there?
+    fn look_for_keyframe(&mut self, ring: &PacketRing, ids: &mut IdMaker, reporter: &Reporter) {
+        while let Some(held) = ring.get(self.looked) {
+            match self.plan.packet(held.at) {
+                ClipStep::Wait if held.key => return self.begin(self.looked, held.at, ids, reporter),
+                ClipStep::Wait => self.looked += 1,
+                ClipStep::GiveUp(sightings) => return self.missed(sightings, MissedWhy::NoKeyframe),
+                ClipStep::Nothing | ClipStep::Write | ClipStep::End => return,
+            }
+        }
+        self.looked = ring.end();
+    }
+
+    fn missed(&self, sightings: u64, why: MissedWhy) {
+        if sightings > 0 {
+            self.evidence.clips_missed(Missed { camera: self.camera.clone(), sightings, why });
         }
     }
 
     /// New packets are in the ring.
-    pub fn packets(&mut self, ring: &PacketRing, reporter: &Reporter) {
+    pub fn packets(&mut self, ring: &PacketRing, ids: &mut IdMaker, reporter: &Reporter) {
+        if self.clip.is_none() {
+            self.look_for_keyframe(ring, ids, reporter);
+        }
         let Some(mut clip) = self.clip.take() else { return };
         // What fell out of the ring meanwhile is missing.
         let oldest = ring.end() - ring.len() as u64;
         clip.torn |= oldest > clip.next;
         let mut number = clip.next.max(oldest);
         for held in ring.from(number) {
-            let at = self.time(held);
+            let at = held.at;
             match self.plan.packet(at) {
                 ClipStep::Write => {}
-                ClipStep::Nothing | ClipStep::End => {
+                ClipStep::Nothing | ClipStep::End | ClipStep::Wait | ClipStep::GiveUp(_) => {
                     clip.next = number;
                     return self.end(clip, reporter);
                 }
@@ -123,7 +160,7 @@ impl Recorder {
             clip.torn &= !held.key;
             if !clip.torn {
                 clip.to = clip.to.max(at);
-                clip.torn = !self.evidence.clip_packet(clip.id, held.packet.clone());
+                clip.torn = !self.evidence.clip_packet(clip.id, TimedPacket { packet: held.packet.clone(), at });
             }
         }
         clip.next = number;
@@ -132,7 +169,8 @@ impl Recorder {
 
     /// The stream is gone.
     pub fn lost(&mut self, reporter: &Reporter) {
-        self.plan.interrupt();
+        let missed = self.plan.interrupt();
+        self.missed(missed, MissedWhy::NoKeyframe);
         if let Some(clip) = self.clip.take() {
             self.end(clip, reporter);
         }
@@ -150,31 +188,12 @@ impl Recorder {
             shown: self.plan.shown().to_vec(),
         });
     }
+}
 
-    /// Number and time of the last keyframe not after `wanted`, or the oldest there
-    /// is. Of the last clip, which ended before `wanted`, it repeats the end where
-    /// that is needed to begin with a keyframe.
-    fn first_packet(&self, ring: &PacketRing, wanted: Mono) -> Option<(u64, Mono)> {
-        let oldest = ring.end() - ring.len() as u64;
-        let mut found = None;
-        for (number, held) in (oldest..).zip(ring.from(oldest)) {
-            if held.key {
-                let at = self.time(held);
-                if at <= wanted || found.is_none() {
-                    found = Some((number, at));
-                }
-            }
-        }
-        found
-    }
-
-    /// When the packet's picture was taken, or the packet arrived if its stamp
-    /// says nothing.
-    fn time(&self, held: &Held) -> Mono {
-        let stamp = held.packet.dts().or(held.packet.pts());
-        let (Some(offset), Some(stamp), Some(stream)) = (self.offset_us, stamp, &self.stream) else { return held.at };
-        let time_base =
-            TimeBase { numerator: stream.time_base.numerator(), denominator: stream.time_base.denominator() };
-        Mono::from_micros(u64::try_from(time_base.micros(stamp).saturating_add(offset)).unwrap_or(0))
-    }
+/// Number and time of the last keyframe not after `wanted`, or the oldest there
+/// is. Of the last clip, which ended before `wanted`, it repeats the end where
+/// that is needed to begin with a keyframe.
+fn first_packet(ring: &PacketRing, wanted: Mono) -> Option<(u64, Mono)> {
+    let number = ring.key_before(wanted).or(ring.key_from(0))?;
+    ring.get(number).map(|held| (number, held.at))
 }

@@ -174,6 +174,8 @@ struct Stream {
     live: LiveTimeline,
     /// Instead of `live` when media time counts.
     media: Option<FileTimeline>,
+    /// The same for packets, which come in decoding order.
+    packets: Option<FileTimeline>,
 }
 
 impl Stream {
@@ -251,6 +253,7 @@ impl Watching {
         }
         match self.gating.decoder(info) {
             Ok(decoder) => {
+                let media = || self.media_time.then(|| FileTimeline::new(now, info.frame_interval));
                 let (numerator, denominator) = (info.time_base.numerator(), info.time_base.denominator());
                 self.stream = Some(Stream {
                     decoder,
@@ -260,7 +263,8 @@ impl Watching {
                     time_base: TimeBase { numerator, denominator },
                     has_clock: info.has_clock,
                     live: LiveTimeline::default(),
-                    media: self.media_time.then(|| FileTimeline::new(now, info.frame_interval)),
+                    media: media(),
+                    packets: media(),
                 });
             }
             Err(e) => self.went_blind(now, e.to_string()),
@@ -320,9 +324,13 @@ impl Watching {
             packet.set_dts(Some(stream.last_stamp));
         }
         self.coverage.received();
-        stream.decoder.push(packet, arrival);
+        let at = match &mut stream.packets {
+            Some(line) => line.at(packet.dts().or(packet.pts()).map(|s| stream.time_base.micros(s))),
+            None => arrival,
+        };
+        stream.decoder.push(packet, at);
         if let Some(recorder) = &mut self.recorder {
-            recorder.packets(stream.decoder.ring(), &self.reporter);
+            recorder.packets(stream.decoder.ring(), &mut self.ids, &self.reporter);
         }
         if !stream.decoder.is_decoding() {
             // Watched by its packets: nothing moves.
@@ -374,9 +382,6 @@ impl Watching {
             match decoded {
                 Decoded::Picture(stamp) => {
                     self.frame.at = stream.time(stamp);
-                    if let Some(recorder) = &mut self.recorder {
-                        recorder.pictured(stamp.map(|s| stream.time_base.micros(s)), self.frame.at);
-                    }
                     self.picture();
                     stream.decoder.seen(self.frame.at, self.analysis.activity(self.frame.at));
                     self.offer(stream);
