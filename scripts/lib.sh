@@ -8,6 +8,9 @@ me=$(basename "$0")
 # Debian keeps servers (mosquitto) where ordinary users' PATH does not look.
 PATH=$PATH:/usr/sbin:/sbin
 
+# cargo-deny, which scripts/setup --test fetches and scripts/audit runs.
+cargo_deny_version=0.20.2
+
 say() { printf '%s: %s\n' "$me" "$*" >&2; }
 die() {
   printf '%s: %s\n' "$me" "$*" >&2
