@@ -401,6 +401,9 @@ fn what_no_clip_can_show_is_told() {
     assert!(why.starts_with("no clip of") && why.contains("ring_size"), "{told:?}: {}", end.log);
     let told: u64 = told.iter().map(|event| event["n"].as_u64().unwrap()).sum();
     assert_eq!(told, ends(&unit).len() as u64, "each of them");
+    let check = Command::new(common::daemon::binary()).args(["check", "--config"]).arg(unit.config()).output();
+    let said = String::from_utf8(check.unwrap().stdout).unwrap();
+    assert!(said.contains("clips will begin late or be missing"), "{said}");
 }
 
 #[test]

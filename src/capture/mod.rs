@@ -38,4 +38,4 @@ pub use rgb::upright_rgb;
 pub use ring::{Held, PacketRing, RingBounds};
 pub use still::{Still, StillError};
 pub use timeline::{FileTimeline, LiveTimeline, TimeBase};
-pub use watch::{Watched, ffmpeg_version, watch};
+pub use watch::{Span, Watched, ffmpeg_version, watch};

@@ -27,6 +27,11 @@ pub struct Watched {
     pub keyframes: u64,
     /// Packets between the last two of these.
     pub keyframe_interval: Option<u64>,
+    /// Bytes of the largest group of pictures (a keyframe and what follows it), whole or
+    /// not.
+    pub largest_group: u64,
+    /// How long it was looked at.
+    pub span: Duration,
     /// Packets that could not be decoded, and pictures that came out damaged.
     pub damaged: u64,
     /// Frames decoded.
@@ -34,6 +39,21 @@ pub struct Watched {
     /// Their rate, per second: as measured for a live source, as the stamps say
     /// for a file; `None` with fewer than two frames.
     pub frame_rate: Option<f64>,
+}
+
+/// How long to watch.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// At least so long.
+    pub least: Duration,
+    /// And on until a whole group of pictures was seen, but at most so long.
+    pub for_a_group: Duration,
+}
+
+impl From<Duration> for Span {
+    fn from(least: Duration) -> Span {
+        Span { least, for_a_group: least }
+    }
 }
 
 /// Watches `source` for `span` (of its own time if it is a file, which is read
@@ -46,10 +66,10 @@ pub struct Watched {
 /// passed on.
 pub fn watch(
     source: &Source,
-    span: Duration,
+    span: impl Into<Span>,
     each: &mut dyn FnMut(&mut Frame) -> Result<(), CaptureError>,
 ) -> Result<Watched, CaptureError> {
-    let began = Instant::now();
+    let (began, span) = (Instant::now(), span.into());
     let interrupt = Interrupt::default();
     let mut input = VideoInput::open(source, &interrupt)?;
     let info = input.info().clone();
@@ -63,14 +83,16 @@ pub fn watch(
         packets: 0,
         keyframes: 0,
         keyframe_interval: None,
+        largest_group: 0,
+        span: Duration::ZERO,
         damaged: 0,
         frames: 0,
         frame_rate: None,
     };
     let (mut packet, mut frame) = (ffmpeg::Packet::empty(), Frame::empty());
     let mut last_keyframe = None;
-    let mut seen = Duration::ZERO;
-    while seen < span {
+    let (mut seen, mut group) = (Duration::ZERO, 0);
+    while seen < span.least || (watched.keyframe_interval.is_none() && seen < span.for_a_group) {
         let more = input.read(&mut packet)?;
         if more {
             if watched.packets == 0 {
@@ -80,7 +102,10 @@ pub fn watch(
                 watched.keyframe_interval = last_keyframe.map(|last| watched.packets - last);
                 last_keyframe = Some(watched.packets);
                 watched.keyframes += 1;
+                group = 0;
             }
+            group += packet.size() as u64;
+            watched.largest_group = watched.largest_group.max(group);
             watched.packets += 1;
             decoder.send(&packet);
         } else {
@@ -104,6 +129,7 @@ pub fn watch(
     if watched.frames == 0 {
         return Err(CaptureError::Read(format!("none of its {} packets could be decoded", watched.packets)));
     }
+    watched.span = seen;
     let intervals = watched.frames - 1;
     watched.frame_rate = (intervals > 0 && !seen.is_zero()).then(|| intervals as f64 / seen.as_secs_f64());
     Ok(watched)

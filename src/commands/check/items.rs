@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::table::Item;
-use crate::capture::{CaptureError, Colour, Frame, Matrix, Picture, Plane, Rotation, Watched, watch};
+use crate::capture::{CaptureError, Colour, Frame, Matrix, Picture, Plane, Rotation, Span, Watched, watch};
 use crate::clock::{Gpsd, Heard, SystemClock, source_name};
 use crate::config::{CameraConfig, Config, DetectorConfig, JournalConfig, Source, SourceKind};
 use crate::detect::{DetectError, Detector, Runtime};
@@ -13,8 +13,9 @@ use crate::event::TimeSource;
 use crate::journal::{self, JournalError, JournalReader};
 use crate::uplink::{LinkSettings, UplinkError, probe};
 
-/// How much of a camera is looked at.
-const CAMERA_SPAN: Duration = Duration::from_secs(3);
+/// How much of a camera is looked at: on until its second keyframe, which should come
+/// while `capture.ring_time` lasts (ten seconds).
+const CAMERA_SPAN: Span = Span { least: Duration::from_secs(3), for_a_group: Duration::from_secs(12) };
 /// Opening takes 20 s at most and reading 10 s; a driver may hang beyond all
 /// limits.
 const CAMERA_PATIENCE: Duration = Duration::from_secs(35);
@@ -94,13 +95,57 @@ pub(super) struct CameraCheck {
     answer: mpsc::Receiver<Item>,
 }
 
+/// What the ring has to hold of a camera, and what for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RingNeeds {
+    bytes: u64,
+    clips: bool,
+}
+
+impl RingNeeds {
+    pub(super) fn of(config: &Config) -> RingNeeds {
+        RingNeeds { bytes: config.capture.ring_size.0, clips: config.evidence.clips }
+    }
+
+    /// What is wrong with the groups of pictures that were seen, and what to do.
+    fn objection(self, watched: &Watched) -> Option<(String, String)> {
+        if !self.clips {
+            return None;
+        }
+        let mb = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+        let advice = |bytes: u64| {
+            let room = bytes.next_multiple_of(1 << 20) >> 20;
+            format!("set the camera to a keyframe every second or two, or [capture] ring_size to {room} MiB or more")
+        };
+        if watched.largest_group > self.bytes {
+            let detail = format!(
+                "clips will begin late or be missing: {} from a keyframe to the next, ring_size holds {}",
+                mb(watched.largest_group),
+                mb(self.bytes)
+            );
+            return Some((detail, advice(watched.largest_group * 2)));
+        }
+        // A file that ended before is a group of its own.
+        if watched.keyframe_interval.is_none() && watched.span >= CAMERA_SPAN.for_a_group {
+            let (span, rate) = (watched.span.as_secs_f64().max(1.0), watched.largest_group as f64);
+            let holds = self.bytes as f64 / (rate / span).max(1.0);
+            let detail = format!(
+                "clips will begin late or be missing if its keyframes are more than {holds:.0} s apart: \
+                 ring_size holds no more"
+            );
+            return Some((detail, advice(self.bytes)));
+        }
+        None
+    }
+}
+
 /// Looks at `camera` on a thread of its own.
-pub(super) fn start_camera(camera: CameraConfig) -> CameraCheck {
+pub(super) fn start_camera(camera: CameraConfig, needs: RingNeeds) -> CameraCheck {
     let (sender, answer) = mpsc::channel();
     let config = camera.clone();
     thread::spawn(move || {
         // Nobody listens any more when patience has ended.
-        let _ = sender.send(look_at_camera(&config));
+        let _ = sender.send(look_at_camera(&config, needs));
     });
     CameraCheck { camera, answer }
 }
@@ -119,7 +164,7 @@ fn title(camera: &CameraConfig) -> String {
     format!("camera {}", camera.name)
 }
 
-fn look_at_camera(camera: &CameraConfig) -> Item {
+fn look_at_camera(camera: &CameraConfig, needs: RingNeeds) -> Item {
     let Some(source) = &camera.source else { return Item::failed(title(camera), "has no source", "set one") };
     let (mut size, mut format) = ((0, 0), "");
     let watched = watch(source, CAMERA_SPAN, &mut |frame: &mut Frame| -> Result<(), CaptureError> {
@@ -136,7 +181,10 @@ fn look_at_camera(camera: &CameraConfig) -> Item {
                 let advice = "a weak link or a camera that overloads it: lower its bit rate or frame rate";
                 return Item::warning(title(camera), detail, advice);
             }
-            Item::ok(title(camera), detail)
+            match needs.objection(&watched) {
+                Some((objection, advice)) => Item::warning(title(camera), format!("{detail}\n{objection}"), &advice),
+                None => Item::ok(title(camera), detail),
+            }
         }
     }
 }
@@ -153,7 +201,7 @@ fn describe(source: &Source, watched: &Watched, (width, height): (usize, usize),
     match watched.keyframe_interval {
         Some(1) => parts.push("every one a keyframe".to_owned()),
         Some(interval) => parts.push(format!("a keyframe every {interval} frames")),
-        None => parts.push(format!("a keyframe less often than every {} s", CAMERA_SPAN.as_secs())),
+        None => parts.push(format!("a keyframe less often than every {:.0} s", watched.span.as_secs_f64())),
     }
     if watched.damaged > 0 {
         parts.push(format!("{} of {} packets damaged", watched.damaged, watched.packets));

@@ -43,8 +43,9 @@ pub fn run(args: &CheckArgs) -> Result<(), CommandError> {
     table.push(items::runtime(&config.detector));
     // Before the cameras, so that its time is its own.
     table.push(items::detector(config));
+    let needs = items::RingNeeds::of(config);
     // One after the other, a few dead cameras would take minutes.
-    let cameras: Vec<_> = config.camera.iter().map(|camera| items::start_camera(camera.clone())).collect();
+    let cameras: Vec<_> = config.camera.iter().map(|camera| items::start_camera(camera.clone(), needs)).collect();
     let uplink = {
         let config = config.clone();
         thread::spawn(move || items::broker(&config))
