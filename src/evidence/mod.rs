@@ -12,6 +12,7 @@
 //! files. Clips are packets as the camera sent them: `clip_plan.rs` says which, and
 //! `clip_file.rs` makes files of them that play however they end.
 
+mod ages;
 mod album;
 mod checksum;
 mod clip_file;

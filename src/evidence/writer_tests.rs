@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::clock::{Beat, Heartbeats, SystemClock, boot_time_now};
+use crate::clock::{Beat, Heartbeats, RunningMs, SystemClock, boot_time_now};
 use crate::evidence::shelf::tests::id;
 use crate::evidence::{EvidenceHandle, EvidenceThread, Limits};
 use crate::journal::{EventFilter, Journal, JournalHandle, JournalOptions, JournalReader, JournalThread};
@@ -94,7 +94,7 @@ fn a_disk_that_takes_nothing_is_waited_for_and_not_a_writer_that_is_stuck() {
 fn leave(dir: &Path, files: &[(Item, &[u8])], notes: Vec<Note>) {
     let mut shelf = Shelf::open(&dir.join("evidence")).unwrap();
     for (item, content) in files {
-        shelf.write(*item, content).unwrap();
+        shelf.write(*item, content, RunningMs(0)).unwrap();
     }
     let options = JournalOptions::new(dir.join("journal.db"), "unit");
     let (journal, thread) = Journal::open(options, Beat::unwatched()).unwrap();
