@@ -3,14 +3,14 @@
 
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unreachable)]
 
-use std::io::{self, IsTerminal, Write};
+mod logging;
+
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tawny::commands::{
     CommandError, WithConfig, aim, check, command, config, detect, events, key, receive, replay, report, run, versions,
 };
-use tracing_subscriber::EnvFilter;
 
 /// Finds out who crossed, which way and when: an edge video-analytics daemon
 /// for trail cameras.
@@ -81,13 +81,12 @@ impl Command {
 
 fn main() -> ExitCode {
     let cli = parse();
-    start_logging();
+    logging::start();
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if error.exit_code() != 0 {
-                // Nobody is left to tell if stderr is closed.
-                let _ = writeln!(io::stderr(), "tawny: {error}");
+                logging::say_failed(&error);
             }
             ExitCode::from(error.exit_code())
         }
@@ -102,17 +101,4 @@ fn parse() -> Cli {
         command = command.long_version(&*versions::long().leak());
     }
     Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
-}
-
-/// Logs to stderr; under systemd without times and colours, which the journal
-/// has of its own.
-fn start_logging() {
-    let filter = ["TAWNY_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
-    let filter = EnvFilter::builder().parse_lossy(filter.as_deref().filter(|f| !f.is_empty()).unwrap_or("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if std::env::var_os("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal() {
-        builder.with_ansi(false).without_time().init();
-    } else {
-        builder.with_ansi(io::stderr().is_terminal()).init();
-    }
 }

@@ -18,7 +18,9 @@ use serde_json::Value;
 use tawny::clock::{Beat, ClockSource, KernelTime, RtcTime, SystemClock, utc_now};
 use tawny::domain::{Mono, UtcMillis};
 use tawny::event::{Body, Draft, Event, Phase};
-use tawny::journal::{EventFilter, EventRow, Journal, JournalHandle, JournalOptions, JournalReader, JournalThread};
+use tawny::journal::{
+    Delivery, EventFilter, EventRow, Journal, JournalHandle, JournalOptions, JournalReader, JournalThread, Mark,
+};
 
 const S: i64 = 1_000_000;
 const HOUR: i64 = 3600 * S;
@@ -85,6 +87,26 @@ impl Boot {
         let body = Body::Camera { cam: "road".into(), phase: Phase::Lost, why: None };
         let seq = self.journal.append_and_wait(vec![Draft { stamp, body, replay: false }]).unwrap();
         (seq, self.start / 1_000 + stamp.mono_ms as i64)
+    }
+
+    /// The kernel's clock is off by so much, and calls itself synchronised.
+    fn lie(&self, by: i64) {
+        self.synchronise();
+        self.sim.0.lock().unwrap().utc_us += by;
+    }
+
+    /// An event that was delivered.
+    fn delivered(&self) -> u64 {
+        let (seq, _) = self.event();
+        let mark = Mark { seq, delivery: Delivery::Delivered, at: self.clock.read().utc };
+        assert!(self.journal.mark_and_wait(&self.journal.status().log(), vec![mark], Duration::from_secs(20)));
+        seq
+    }
+
+    /// Commits, and what follows a commit.
+    fn commit(&self) {
+        self.journal.wake();
+        self.journal.flush().unwrap();
     }
 
     fn stop(self) {
@@ -254,6 +276,177 @@ fn a_kernel_that_is_stepped_about_disturbs_neither_order_nor_numbers() {
         assert_eq!(known(&rows, *seq).0, *truth);
     }
     assert!(rows.iter().map(|row| row.seq).eq(1..=rows.len() as u64));
+}
+
+fn numbers(path: &Path) -> Vec<u64> {
+    rows(path).iter().map(|row| row.seq).collect()
+}
+
+#[test]
+fn a_time_server_that_lies_for_a_week_makes_nothing_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let boot = Boot::open(&path, 1, START, 10 * S);
+    boot.synchronise();
+    let delivered: Vec<u64> = (0..20).map(|_| boot.delivered()).collect();
+    boot.lie(100 * DAY);
+    for _ in 0..7 * 8 {
+        boot.clock.poll();
+        boot.pass(3 * HOUR);
+        boot.commit();
+    }
+    boot.synchronise();
+    boot.pass(60 * S);
+    boot.commit();
+    boot.stop();
+    // Nor with a start in the midst of the lie, nor one of a year later without any time.
+    for (nth, lie) in [(2, 200 * DAY), (3, -3650 * DAY), (4, 3650 * DAY)] {
+        let boot = Boot::open(&path, nth, START + 8 * DAY, 10 * S);
+        boot.lie(lie);
+        boot.commit();
+        boot.pass(120 * S);
+        boot.commit();
+        boot.stop();
+    }
+    let there = numbers(&path);
+    assert!(delivered.iter().all(|seq| there.contains(seq)), "{there:?}");
+}
+
+#[test]
+fn what_the_unit_has_run_adds_up_over_its_starts_and_then_what_is_old_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let boot = Boot::open(&path, 1, START, 10 * S);
+    let first = boot.delivered();
+    boot.pass(30 * DAY);
+    let second = boot.delivered();
+    boot.stop();
+    // While it was off nothing aged; what nobody noted before a power cut does not count.
+    for nth in 2..=3 {
+        let boot = Boot::open(&path, nth, START + i64::from(nth) * 365 * DAY, 10 * S);
+        boot.commit();
+        assert!(numbers(&path).contains(&first));
+        boot.pass(29 * DAY);
+        boot.commit();
+        boot.stop();
+    }
+    let boot = Boot::open(&path, 4, START + 2000 * DAY, 10 * S);
+    boot.pass(3 * DAY);
+    boot.commit();
+    // What is old goes after the answer.
+    wait_for("the first is gone", || !numbers(&path).contains(&first));
+    assert!(numbers(&path).contains(&second));
+    wait_for("it is counted", || boot.journal.figures().aged > 0);
+    boot.stop();
+}
+
+#[test]
+fn a_journal_of_an_earlier_version_begins_to_age_when_it_is_first_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let boot = Boot::open(&path, 1, START, 10 * S);
+    let seq = boot.delivered();
+    boot.stop();
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(
+        "ALTER TABLE event DROP COLUMN run; PRAGMA user_version = 3;
+         UPDATE state SET value = 3 WHERE key = 'format';
+         UPDATE state SET value = json_remove(value, '$.running_ms') WHERE key = 'clock';
+         UPDATE event SET t = 1600000000000, settled = 1600000000000",
+    )
+    .unwrap();
+    drop(db);
+    // The machine has run for long already.
+    let boot = Boot::open(&path, 1, START, 300 * DAY);
+    boot.synchronise();
+    boot.commit();
+    boot.pass(89 * DAY);
+    boot.commit();
+    assert!(numbers(&path).contains(&seq));
+    boot.pass(2 * DAY);
+    boot.commit();
+    wait_for("it is gone", || !numbers(&path).contains(&seq));
+    boot.stop();
+}
+
+/// All that is on the disk of the journal, the write-ahead log included.
+fn raw(folder: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files
+        .filter(|path| !path.to_string_lossy().contains(".reserve"))
+        .flat_map(|path| std::fs::read(path).unwrap())
+        .collect()
+}
+
+fn contains(all: &[u8], text: &str) -> bool {
+    all.windows(text.len()).any(|part| part == text.as_bytes())
+}
+
+#[test]
+fn what_has_grown_old_is_not_in_the_file_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let boot = Boot::open(&path, 1, START, 10 * S);
+    let secrets: Vec<String> = (0..200).map(|n| format!("planted-{n:03}-{}", "x".repeat(300))).collect();
+    for secret in &secrets {
+        let body = Body::Camera { cam: "road".into(), phase: Phase::Lost, why: Some(secret.clone()) };
+        let draft = Draft { stamp: boot.clock.now(), body, replay: false };
+        let seq = boot.journal.append_and_wait(vec![draft]).unwrap();
+        let mark = Mark { seq, delivery: Delivery::Delivered, at: boot.clock.read().utc };
+        assert!(boot.journal.mark_and_wait(&boot.journal.status().log(), vec![mark], Duration::from_secs(20)));
+    }
+    assert!(secrets.iter().all(|secret| contains(&raw(dir.path()), secret)));
+    boot.pass(91 * DAY);
+    boot.commit();
+    // The last step follows the answer.
+    wait_for("it is erased", || {
+        let raw = raw(dir.path());
+        !secrets.iter().any(|secret| contains(&raw, &secret[..12]))
+    });
+    boot.stop();
+}
+
+#[test]
+fn a_damaged_journal_that_was_set_aside_goes_when_it_is_old_and_not_before_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let boot = Boot::open(&path, 1, START, 10 * S);
+    boot.delivered();
+    boot.pass(50 * DAY);
+    boot.delivered();
+    boot.stop();
+    // Its last pages are not what they were.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let half = bytes.len() / 2 / 2048 * 2048;
+    bytes[half..].fill(0x5a);
+    std::fs::write(&path, &bytes).unwrap();
+    let aside = || {
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains(".damaged-")).collect::<Vec<_>>()
+    };
+    // One of an earlier version's, whose marker says nothing.
+    std::fs::write(dir.path().join("journal.db.damaged-20200101T000000Z"), "old").unwrap();
+    std::fs::write(dir.path().join("journal.db.damaged-20200101T000000Z.taken"), "").unwrap();
+    let boot = Boot::open(&path, 2, START + DAY, 10 * S);
+    let all = aside();
+    assert_eq!(all.iter().filter(|name| name.ends_with(".taken")).count(), 2, "{all:?}");
+    boot.lie(1000 * DAY);
+    boot.commit();
+    boot.pass(80 * S);
+    boot.commit();
+    boot.stop();
+    assert_eq!(aside(), all);
+    let boot = Boot::open(&path, 3, START + DAY, 10 * S);
+    boot.pass(91 * DAY);
+    boot.commit();
+    boot.stop();
+    // Looked for at the start, and hourly.
+    let boot = Boot::open(&path, 3, START + DAY, 91 * DAY + 20 * S);
+    boot.commit();
+    wait_for("it is gone", || aside().is_empty());
+    let told = rows(&path).iter().filter(|row| row.json.contains("that was set aside is deleted")).count();
+    assert_eq!(told, 2);
+    boot.stop();
 }
 
 /// A gpsd whose receiver is `ahead` of the machine's clock.

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::running::{ProvenTime, RunningMs, RunningTime};
 use crate::domain::{Mono, UtcMillis};
 use crate::event::TimeSource;
 
@@ -115,6 +116,12 @@ pub struct SavedClock {
     /// The last UTC (ms) at which the battery clock was seen to be right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtc_right: Option<i64>,
+    /// The unit's running time then; absent in what earlier versions left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_ms: Option<RunningMs>,
+    /// What certificates have proven about the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<ProvenTime>,
 }
 
 impl SavedClock {
@@ -193,6 +200,12 @@ pub struct Timekeeper {
     anchor: Option<Anchor>,
     guess_us: Option<i64>,
     kernel_us: Option<i64>,
+    /// What the kernel says at present, if it calls itself synchronised.
+    synchronised_us: Option<i64>,
+    /// `None` until it has begun: with the journal, or with the first reading.
+    running: Option<RunningTime>,
+    /// What certificates have proven.
+    proven: Option<ProvenTime>,
     /// Where the last run's time, vouched for or not, puts this boot's beginning.
     alive_us: Option<i64>,
     /// The journal's lower bound of the offset.
@@ -240,6 +253,9 @@ impl Timekeeper {
             anchor: None,
             guess_us: None,
             kernel_us: None,
+            synchronised_us: None,
+            running: None,
+            proven: None,
             alive_us: None,
             floor_us: None,
             rival: None,
@@ -255,7 +271,13 @@ impl Timekeeper {
     pub fn resume(&mut self, saved: &SavedClock, now: Mono) {
         self.rtc_right = saved.rtc_right.map(UtcMillis);
         let at = Mono::from_micros(saved.mono_us);
-        if saved.boot != self.boot || at > now {
+        let same_boot = saved.boot == self.boot && at <= now;
+        self.running = Some(match saved.running_ms {
+            Some(was) => RunningTime::resume(was, same_boot.then_some(at), now),
+            None => RunningTime::begin(now),
+        });
+        self.proven = saved.proven;
+        if !same_boot {
             // Everything of an earlier boot came before this one's beginning.
             let beginning = |offset: i64| offset.saturating_add(mono_us(at));
             self.floor_us = saved.floor_us.map(beginning);
@@ -287,6 +309,8 @@ impl Timekeeper {
             floor_us: self.floor_us,
             kernel_us: self.kernel_us,
             rtc_right: self.rtc_right.map(|t| t.0),
+            running_ms: Some(self.running(now)),
+            proven: self.proven,
         }
     }
 
@@ -294,6 +318,7 @@ impl Timekeeper {
     pub fn kernel(&mut self, k: KernelTime) -> Option<Change> {
         let offset = k.utc_us.saturating_sub(mono_us(k.mono));
         let old_us = self.estimate(k.mono).offset_us;
+        self.running.get_or_insert(RunningTime::begin(k.mono));
         let moved = self.kernel_us.is_some_and(|last| apart(last, offset) > GUESS_STEP_US);
         self.kernel_us = Some(offset);
         if self.guess_us.is_none() {
@@ -307,6 +332,7 @@ impl Timekeeper {
                 self.anchor = None;
             }
         }
+        self.synchronised_us = k.max_error_us.map(|_| offset).filter(|_| self.believable(offset, k.mono));
         match k.max_error_us {
             Some(error) if self.believable(offset, k.mono) => self.claim(Claim {
                 at: k.mono,
@@ -393,15 +419,49 @@ impl Timekeeper {
         UtcMillis(self.estimate(now).offset_us.saturating_add(mono_us(now)).div_euclid(1_000))
     }
 
-    /// The time by which certificates are judged: the estimate if it is vouched
-    /// for, else the latest of the kernel's time and all lower bounds.
-    pub fn utc_for_certificates(&self, now: Mono) -> UtcMillis {
+    /// The unit's running time at `now`; zero before the first reading.
+    pub fn running(&self, now: Mono) -> RunningMs {
+        self.running.map_or(RunningMs(0), |running| running.at(now))
+    }
+
+    /// Goes on, from `now`, with a running time that is known from elsewhere: the journal
+    /// was damaged, what it had noted can still be read.
+    pub fn resume_running(&mut self, was: RunningMs, now: Mono) {
+        self.running = Some(RunningTime::resume(was, None, now));
+    }
+
+    /// An authority that the unit trusts has signed a certificate that is valid from `t`
+    /// on: so that is over.
+    pub fn certificate_from(&mut self, t: UtcMillis, now: Mono) {
+        let running = self.running(now);
+        let found = ProvenTime::new(t, running);
+        self.proven = Some(self.proven.map_or(found, |proven| proven.later(found, running)));
+    }
+
+    /// It is at least this, whatever any clock says: by the program's making, by
+    /// certificates, and by the running time since.
+    pub fn proven(&self, now: Mono) -> UtcMillis {
+        let proven = self.proven.map(|proven| proven.at(self.running(now)));
+        proven.map_or(self.made, |proven| proven.max(self.made))
+    }
+
+    /// The time by which certificates are judged, and whether something vouches for it
+    /// (else it may well be later).
+    ///
+    /// It is what the unit's sources say *now*, and never before what is
+    /// [proven](Self::proven). What they have said before does not matter, not even a
+    /// moment ago: a lie of theirs has no effect once it is over.
+    pub fn utc_for_certificates(&self, now: Mono) -> (UtcMillis, bool) {
         let estimate = self.estimate(now);
-        let offset = match estimate.bound_us {
-            Some(_) => estimate.offset_us,
-            None => estimate.offset_us.max(self.kernel_us.unwrap_or(i64::MIN)).max(self.lowest(now)),
+        let vouched = estimate.bound_us.is_some();
+        let kernel = self.kernel_us.unwrap_or(i64::MIN);
+        let offset = match self.synchronised_us {
+            Some(said) if rank(estimate.source) <= rank(TimeSource::Ntp) => said,
+            _ if vouched => estimate.offset_us,
+            _ => kernel,
         };
-        UtcMillis(offset.saturating_add(mono_us(now)).div_euclid(1_000))
+        let said = UtcMillis(offset.saturating_add(mono_us(now)).div_euclid(1_000));
+        (said.max(self.proven(now)), vouched)
     }
 
     /// UTC − CLOCK_BOOTTIME is proven to be at least this, by the journal alone.

@@ -8,6 +8,9 @@
 //! reported. [`Retiming`] finds out which events were stamped wrongly once the time is
 //! known, [`Corrections`] what holds for each.
 //!
+//! Nothing is deleted by any of that: the age of what is kept counts in the unit's own
+//! running time ([`RunningMs`]), which nobody outside can move.
+//!
 //! [`Heartbeats`] uses the same time line to tell a thread that works or waits
 //! from one that is stuck.
 
@@ -17,6 +20,7 @@ mod heartbeat;
 mod keeper;
 mod reading;
 mod retime;
+mod running;
 mod system;
 
 pub use corrections::Corrections;
@@ -25,6 +29,7 @@ pub use heartbeat::{Beat, Heartbeats};
 pub use keeper::{Change, Estimate, GpsTime, KernelTime, RtcTime, SavedClock, Timekeeper};
 pub use reading::{Reading, RecordingClock};
 pub use retime::{BootSpan, Correction, Retiming, TimeLine, Timed, lines_between};
+pub use running::{ProvenTime, RunningMs};
 pub use system::{
     ClockFigures, ClockSource, Machine, SystemClock, boot_id, boot_time_now, program_made, source_name, utc_now,
 };

@@ -8,6 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::keeper::{Change, Estimate, GpsTime, KernelTime, RtcTime, SavedClock, Timekeeper};
 use super::reading::Reading;
+use super::running::RunningMs;
 use crate::domain::{Mono, UtcMillis};
 use crate::event::{Stamp, TimeSource};
 
@@ -167,10 +168,30 @@ impl SystemClock {
         self.keeper().floor_us()
     }
 
-    /// The time by which certificates are judged.
-    pub fn utc_for_certificates(&self) -> UtcMillis {
+    /// The unit's own running time: what the age of everything is counted in.
+    pub fn running(&self) -> RunningMs {
+        let (mono, keeper, _) = self.observed();
+        keeper.running(mono)
+    }
+
+    /// Goes on with a running time that a damaged journal had noted.
+    pub fn resume_running(&self, was: RunningMs) {
+        let mut keeper = self.keeper();
+        let now = self.source.kernel().mono;
+        keeper.resume_running(was, now);
+    }
+
+    /// The time by which certificates are judged, and whether something vouches for it
+    /// ([`Timekeeper::utc_for_certificates`]).
+    pub fn utc_for_certificates(&self) -> (UtcMillis, bool) {
         let (mono, keeper, _) = self.observed();
         keeper.utc_for_certificates(mono)
+    }
+
+    /// A certificate was verified that is valid from `t` on.
+    pub fn certificate_from(&self, t: UtcMillis) {
+        let (mono, mut keeper, _) = self.observed();
+        keeper.certificate_from(t, mono);
     }
 
     /// All of it, for health.
@@ -312,7 +333,7 @@ mod tests {
         let stamp = clock.now();
         assert!(stamp.mono_ms >= before.as_millis());
         assert_eq!(stamp.boot, boot_id());
-        assert!(stamp.t >= program_made() && clock.utc_for_certificates() >= program_made());
+        assert!(stamp.t >= program_made() && clock.utc_for_certificates().0 >= program_made());
         assert!(program_made() > UtcMillis::parse("2026-01-01T00:00:00Z").unwrap());
     }
 

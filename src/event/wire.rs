@@ -32,11 +32,6 @@ impl TimeSource {
     pub fn is_vouched(self) -> bool {
         !matches!(self, TimeSource::None | TimeSource::File)
     }
-
-    /// Whether it comes from outside: good enough to delete by.
-    pub fn is_synchronised(self) -> bool {
-        matches!(self, TimeSource::Gps | TimeSource::Ntp)
-    }
 }
 
 /// When something happened, as well as the unit knows.

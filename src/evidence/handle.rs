@@ -210,8 +210,11 @@ impl EvidenceThread {
     /// # Errors
     /// When the folder cannot be made or read, or there is no thread to be had.
     pub fn start(setup: EvidenceSetup) -> io::Result<(EvidenceHandle, StillQueue, EvidenceThread)> {
-        let shelf = Shelf::open(&setup.folder)?;
-        let queue = StillQueue::open(setup.folder.clone())?;
+        let mut shelf = Shelf::open(&setup.folder)?;
+        shelf.know_ages(setup.clock.running()).unwrap_or_else(|e| {
+            warn!("evidence in {}: since when its files are here is not noted: {e}", setup.folder.display());
+        });
+        let queue = StillQueue::open(setup.folder.clone(), &shelf)?;
         let (jobs, inbox) = bounded(QUEUE);
         let (status, waiting) = (Arc::new(EvidenceStatus::default()), Arc::<AtomicUsize>::default());
         let ends = Ends { inbox, waiting: Arc::clone(&waiting), status: Arc::clone(&status), queue: queue.clone() };

@@ -13,6 +13,7 @@
 //! `clip_pace.rs` when each is shown, and `clip_file.rs` makes files of them that play
 //! however they end.
 
+mod ages;
 mod album;
 mod checksum;
 mod clip_file;

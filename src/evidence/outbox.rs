@@ -2,8 +2,8 @@
 //! takes out.
 //!
 //! A still waits as long as a file with its name lies in `outbox/`, so a restart
-//! forgets none. The newest goes first: what just passed is what people wait
-//! for. At most [`MAX_WAITING`] wait; beyond that the oldest stay on the unit
+//! forgets none. The newest goes first, by the order in which they came, whatever the
+//! clock says: what just passed is what people wait for. At most [`MAX_WAITING`] wait; beyond that the oldest stay on the unit
 //! unsent, counted. A still that is replaced while it is under way is sent again.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::shelf::{Item, Kind, above, new_file, sync_folder};
+use super::shelf::{Item, Kind, Shelf, above, new_file, sync_folder};
 
 /// Some 24 MB.
 const MAX_WAITING: usize = 2000;
@@ -59,22 +59,30 @@ struct State {
 
 #[derive(Debug)]
 struct Entry {
+    /// Grows with each that comes.
     version: u64,
     under_way: bool,
 }
 
 impl StillQueue {
-    /// The queue of the evidence folder, with what was left in it.
+    /// The queue of the evidence folder, with what was left in it; `shelf` knows in which
+    /// order that came.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn open(folder: PathBuf) -> io::Result<StillQueue> {
-        let mut state = State::default();
+    pub fn open(folder: PathBuf, shelf: &Shelf) -> io::Result<StillQueue> {
+        let mut left = Vec::new();
         for file in fs::read_dir(folder.join("outbox"))?.flatten() {
             let name = file.file_name();
             if let Some(id) = name.to_str().and_then(|name| Uuid::try_parse(name).ok()) {
-                state.waiting.insert(Item::new(Kind::Small, id), Entry { version: 0, under_way: false });
+                left.push(Item::new(Kind::Small, id));
             }
+        }
+        left.sort_unstable_by_key(|item| (shelf.since(item), *item));
+        let mut state = State::default();
+        for item in left {
+            state.version += 1;
+            state.waiting.insert(item, Entry { version: state.version, under_way: false });
         }
         Ok(StillQueue(Arc::new(Shared { folder, state: Mutex::new(state), ready: Notify::new() })))
     }
@@ -103,7 +111,9 @@ impl StillQueue {
         state.waiting.insert(Item::new(Kind::Small, id), Entry { version, under_way: false });
         let mut dropped = Vec::new();
         while state.waiting.len() > MAX_WAITING {
-            let Some((item, _)) = state.waiting.pop_first() else { break };
+            let oldest = state.waiting.iter().min_by_key(|(_, entry)| entry.version).map(|(item, _)| *item);
+            let Some(item) = oldest else { break };
+            state.waiting.remove(&item);
             state.left_out += 1;
             dropped.push(item.id);
         }
@@ -118,7 +128,8 @@ impl StillQueue {
         loop {
             let (item, version) = {
                 let mut state = self.state();
-                let (item, entry) = state.waiting.iter_mut().rev().find(|(_, entry)| !entry.under_way)?;
+                let free = state.waiting.iter_mut().filter(|(_, entry)| !entry.under_way);
+                let (item, entry) = free.max_by_key(|(_, entry)| entry.version)?;
                 entry.under_way = true;
                 (*item, entry.version)
             };
@@ -182,17 +193,19 @@ impl StillQueue {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::shelf::Shelf;
     use super::super::shelf::tests::id;
     use super::*;
+    use crate::clock::RunningMs;
 
     #[test]
     fn the_newest_goes_first_and_a_restart_forgets_none() {
         let dir = tempfile::tempdir().unwrap();
         let mut shelf = Shelf::open(dir.path()).unwrap();
-        let queue = StillQueue::open(dir.path().to_owned()).unwrap();
-        for second in [10, 20, 30] {
-            shelf.write(Item::new(Kind::Small, id(second, 0)), &[second as u8]).unwrap();
+        let queue = StillQueue::open(dir.path().to_owned(), &shelf).unwrap();
+        shelf.know_ages(RunningMs(0)).unwrap();
+        // By the times in their names the second is the newest.
+        for (nth, second) in [10, 200, 30].into_iter().enumerate() {
+            shelf.write(Item::new(Kind::Small, id(second, 0)), &[second as u8], RunningMs(nth as u64)).unwrap();
             queue.put(id(second, 0)).unwrap();
         }
         let first = queue.next().unwrap();
@@ -200,9 +213,9 @@ mod tests {
         let second = queue.next().unwrap();
         queue.done(first.still);
         queue.came_back(second.still);
-        let queue = StillQueue::open(dir.path().to_owned()).unwrap();
+        let queue = StillQueue::open(dir.path().to_owned(), &shelf).unwrap();
         assert_eq!(queue.len(), 2);
-        assert_eq!(queue.next().unwrap().jpeg, [20]);
+        assert_eq!(queue.next().unwrap().jpeg, [200]);
         // One that had to make room meanwhile is not waited for.
         shelf.remove(&Item::new(Kind::Small, id(10, 0))).unwrap();
         assert_eq!(queue.next(), None);
@@ -213,12 +226,12 @@ mod tests {
     fn a_better_still_that_comes_while_the_first_is_under_way_is_sent_too() {
         let dir = tempfile::tempdir().unwrap();
         let mut shelf = Shelf::open(dir.path()).unwrap();
-        let queue = StillQueue::open(dir.path().to_owned()).unwrap();
+        let queue = StillQueue::open(dir.path().to_owned(), &shelf).unwrap();
         let item = Item::new(Kind::Small, id(10, 0));
-        shelf.write(item, b"early").unwrap();
+        shelf.write(item, b"early", RunningMs(0)).unwrap();
         queue.put(item.id).unwrap();
         let early = queue.next().unwrap();
-        shelf.write(item, b"better").unwrap();
+        shelf.write(item, b"better", RunningMs(0)).unwrap();
         queue.put(item.id).unwrap();
         queue.done(early.still);
         let better = queue.next().unwrap();
@@ -230,12 +243,12 @@ mod tests {
     #[test]
     fn only_so_many_wait() {
         let dir = tempfile::tempdir().unwrap();
-        let _shelf = Shelf::open(dir.path()).unwrap();
+        let shelf = Shelf::open(dir.path()).unwrap();
         let most = MAX_WAITING as u64;
         for second in 0..most {
             new_file(&dir.path().join("outbox").join(id(second, 0).to_string())).unwrap();
         }
-        let queue = StillQueue::open(dir.path().to_owned()).unwrap();
+        let queue = StillQueue::open(dir.path().to_owned(), &shelf).unwrap();
         for second in most..most + 3 {
             queue.put(id(second, 0)).unwrap();
         }

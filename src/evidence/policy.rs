@@ -126,7 +126,7 @@ fn empty_outbox(outbox: &Path) -> io::Result<()> {
 
 fn remove_small(shelf: &mut Shelf) -> io::Result<Option<(u64, UtcMillis, UtcMillis)>> {
     let mut removed: Option<(u64, UtcMillis, UtcMillis)> = None;
-    while let Some(item) = shelf.oldest(Kind::Small) {
+    while let Some((item, _)) = shelf.oldest(Kind::Small) {
         shelf.remove(&item)?;
         let (n, first, last) = removed.unwrap_or((0, item.taken, item.taken));
         removed = Some((n.saturating_add(1), first.min(item.taken), last.max(item.taken)));
@@ -141,6 +141,7 @@ mod tests {
     use super::super::shelf::Item;
     use super::super::shelf::tests::id;
     use super::*;
+    use crate::clock::RunningMs;
     use std::os::unix::fs::PermissionsExt;
 
     fn rules(clear: bool, cameras: &[(&str, &[f32])]) -> Rules {
@@ -153,13 +154,13 @@ mod tests {
     fn fill(folder: &Path, seconds: u64) {
         let mut shelf = Shelf::open(folder).unwrap();
         for kind in Kind::ALL {
-            shelf.write(Item::new(kind, id(seconds, 0)), b"picture").unwrap();
+            shelf.write(Item::new(kind, id(seconds, 0)), b"picture", RunningMs(0)).unwrap();
         }
-        StillQueue::open(folder.to_owned()).unwrap().put(id(seconds, 0)).unwrap();
+        StillQueue::open(folder.to_owned(), &shelf).unwrap().put(id(seconds, 0)).unwrap();
     }
 
     fn waiting(folder: &Path) -> usize {
-        StillQueue::open(folder.to_owned()).unwrap().len()
+        StillQueue::open(folder.to_owned(), &Shelf::open(folder).unwrap()).unwrap().len()
     }
 
     #[test]

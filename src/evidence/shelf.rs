@@ -7,13 +7,14 @@
 //!   clips/2026-05-01/<id>.mp4         video
 //!   outbox/<id>                       a small still that waits to be sent
 //!   policy.json                       what pictures might show in the last run
+//!   ages                              since when each of them is here (`ages.rs`)
 //! ```
 //!
 //! Folders are 0700, files 0600. `<id>` is the sighting's, a clip's its own; the
 //! day is the one in it (UUIDv7, RFC 9562). Nothing else in the folder is touched or
 //! counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -21,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::ages::Ages;
+use crate::clock::RunningMs;
 use crate::domain::UtcMillis;
 
 /// What a file is, in the order in which files go when there is no room: what is
@@ -49,7 +52,7 @@ impl Kind {
     }
 }
 
-/// Which file, and its place in the order: by kind, then by age.
+/// Which file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Item {
     /// What it is.
@@ -99,8 +102,20 @@ fn time_of(id: Uuid) -> UtcMillis {
 #[derive(Debug)]
 pub struct Shelf {
     folder: PathBuf,
-    items: BTreeMap<Item, u64>,
+    items: BTreeMap<Item, Held>,
+    /// The same in the order of age.
+    by_age: BTreeSet<(Kind, RunningMs, Item)>,
+    /// `None` where nobody asks.
+    ages: Option<Ages>,
     bytes: u64,
+}
+
+/// What is known of a file.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    bytes: u64,
+    /// Since when it is here, by the unit's running time.
+    since: RunningMs,
 }
 
 impl Shelf {
@@ -109,7 +124,8 @@ impl Shelf {
     /// # Errors
     /// When it cannot be made or read.
     pub fn open(folder: &Path) -> io::Result<Shelf> {
-        let mut shelf = Shelf { folder: folder.to_owned(), items: BTreeMap::new(), bytes: 0 };
+        let mut shelf =
+            Shelf { folder: folder.to_owned(), items: BTreeMap::new(), by_age: BTreeSet::new(), ages: None, bytes: 0 };
         for part in ["stills", "clips", "outbox"] {
             make_folder(&folder.join(part))?;
         }
@@ -133,8 +149,25 @@ impl Shelf {
             && meta.is_file()
             && self.path(&item) == file.path()
         {
-            self.count(item, meta.len());
+            self.hold(item, meta.len(), RunningMs(0));
         }
+    }
+
+    /// Finds out since when everything is here; what nobody has noted begins to age at
+    /// `now`.
+    ///
+    /// # Errors
+    /// When the disk does not take what is to be noted; it holds as long as the program
+    /// goes on.
+    pub fn know_ages(&mut self, now: RunningMs) -> io::Result<()> {
+        let (mut ages, written) = Ages::open(&self.folder, self.items.keys().map(|item| item.id), now);
+        for (item, held) in std::mem::take(&mut self.items) {
+            self.by_age.remove(&(item.kind, held.since, item));
+            self.bytes -= held.bytes;
+            self.hold(item, held.bytes, ages.begin(item.id, now));
+        }
+        self.ages = Some(ages);
+        written
     }
 
     /// Where a file is or would be.
@@ -152,31 +185,37 @@ impl Shelf {
         self.bytes
     }
 
-    /// Everything, the first to go first.
+    /// Everything.
     pub fn items(&self) -> impl Iterator<Item = (&Item, u64)> {
-        self.items.iter().map(|(item, bytes)| (item, *bytes))
+        self.items.iter().map(|(item, held)| (item, held.bytes))
     }
 
-    /// The oldest of a kind.
-    pub fn oldest(&self, kind: Kind) -> Option<Item> {
-        self.oldest_since(kind, UtcMillis(i64::MIN))
+    /// What is here the longest of a kind, and since when.
+    pub fn oldest(&self, kind: Kind) -> Option<(Item, RunningMs)> {
+        let first = (kind, RunningMs(0), Item { kind, taken: UtcMillis(i64::MIN), id: Uuid::nil() });
+        self.by_age.range(first..).next().filter(|(of, ..)| *of == kind).map(|(_, since, item)| (*item, *since))
     }
 
-    /// The oldest of a kind that is not from before `since`.
-    pub fn oldest_since(&self, kind: Kind, since: UtcMillis) -> Option<Item> {
-        let first = Item { kind, taken: since, id: Uuid::nil() };
-        self.items.range(first..).next().map(|(item, _)| *item).filter(|item| item.kind == kind)
+    /// Since when a file is here; zero if it is not.
+    pub fn since(&self, item: &Item) -> RunningMs {
+        self.items.get(item).map_or(RunningMs(0), |held| held.since)
     }
 
     /// Writes a file that is there whole or not at all, whenever the power goes.
     ///
     /// # Errors
     /// When the disk does not take it; nothing is left then.
-    pub fn write(&mut self, item: Item, content: &[u8]) -> io::Result<()> {
+    pub fn write(&mut self, item: Item, content: &[u8], now: RunningMs) -> io::Result<()> {
         let path = self.path(&item);
         write_whole(&path, content)?;
-        self.count(item, content.len() as u64);
+        self.add(item, content.len() as u64, now);
         Ok(())
+    }
+
+    /// There is a new file of so many bytes, or a new one in place of another.
+    pub fn add(&mut self, item: Item, bytes: u64, now: RunningMs) {
+        let since = self.ages.as_mut().map_or(now, |ages| ages.begin(item.id, now));
+        self.hold(item, bytes, since);
     }
 
     /// Removes a file.
@@ -188,7 +227,14 @@ impl Shelf {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        self.bytes -= self.items.remove(item).unwrap_or(0);
+        if let Some(held) = self.items.remove(item) {
+            self.bytes -= held.bytes;
+            self.by_age.remove(&(item.kind, held.since, *item));
+        }
+        let others = Kind::ALL.iter().any(|kind| self.holds(&Item { kind: *kind, ..*item }));
+        if let Some(ages) = self.ages.as_mut().filter(|_| !others) {
+            ages.end(item.id);
+        }
         if let Some(day) = self.path(item).parent() {
             // Only when it is empty.
             let _ = fs::remove_dir(day);
@@ -196,10 +242,21 @@ impl Shelf {
         Ok(())
     }
 
-    /// A file is now so large.
+    /// A file that is here is now so large.
     pub fn count(&mut self, item: Item, bytes: u64) {
-        let before = self.items.insert(item, bytes).unwrap_or(0);
-        self.bytes = self.bytes - before + bytes;
+        if let Some(held) = self.items.get_mut(&item) {
+            self.bytes = self.bytes - held.bytes + bytes;
+            held.bytes = bytes;
+        }
+    }
+
+    fn hold(&mut self, item: Item, bytes: u64, since: RunningMs) {
+        if let Some(before) = self.items.insert(item, Held { bytes, since }) {
+            self.bytes -= before.bytes;
+            self.by_age.remove(&(item.kind, before.since, item));
+        }
+        self.bytes += bytes;
+        self.by_age.insert((item.kind, since, item));
     }
 }
 
@@ -273,10 +330,11 @@ pub(super) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("evidence");
         let mut shelf = Shelf::open(&folder).unwrap();
+        shelf.know_ages(RunningMs(5)).unwrap();
         let (full, small) = (Item::new(Kind::Full, id(1_777_666_555, 1)), Item::new(Kind::Small, id(1_777_666_555, 1)));
-        shelf.write(full, &[1; 500]).unwrap();
-        shelf.write(small, &[2; 20]).unwrap();
-        shelf.write(small, &[3; 30]).unwrap();
+        shelf.write(full, &[1; 500], RunningMs(6)).unwrap();
+        shelf.write(small, &[2; 20], RunningMs(7)).unwrap();
+        shelf.write(small, &[3; 30], RunningMs(8)).unwrap();
         assert_eq!(shelf.bytes(), 530);
         assert!(small.name().starts_with("stills/2026-05-01/") && small.name().ends_with("-small.jpg"));
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -287,7 +345,9 @@ pub(super) mod tests {
         let mut again = Shelf::open(&folder).unwrap();
         assert_eq!(again.bytes(), 530);
         assert_eq!(fs::read_dir(&day).unwrap().count(), 3, "what was left half is gone");
-        assert_eq!(again.oldest(Kind::Small), Some(small));
+        again.know_ages(RunningMs(99)).unwrap();
+        assert_eq!(again.bytes(), 530);
+        assert_eq!(again.oldest(Kind::Small), Some((small, RunningMs(6))));
         again.remove(&small).unwrap();
         again.remove(&full).unwrap();
         again.remove(&full).unwrap();

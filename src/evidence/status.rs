@@ -12,6 +12,7 @@ pub struct EvidenceStatus {
     pub(super) dropped: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) removed: AtomicU64,
+    pub(super) aged: AtomicU64,
     no_room: AtomicU64,
     pub(super) unfilmed: AtomicU64,
 }
@@ -31,6 +32,8 @@ pub struct EvidenceFigures {
     pub failed: u64,
     /// Files removed to make room, before their time.
     pub removed: u64,
+    /// Files removed for being older than `evidence.keep`.
+    pub aged: u64,
     /// Small stills that wait to be sent.
     pub waiting: u64,
     /// Small stills that were not sent because too many waited.
@@ -51,6 +54,7 @@ impl EvidenceStatus {
             dropped: self.dropped.load(Relaxed),
             failed: self.failed.load(Relaxed),
             removed: self.removed.load(Relaxed),
+            aged: self.aged.load(Relaxed),
             waiting,
             left_out,
             no_room: self.no_room.load(Relaxed),

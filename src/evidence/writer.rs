@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use ffmpeg_next as ffmpeg;
 
 use crossbeam_channel::RecvTimeoutError;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::checksum::checksum;
@@ -29,7 +29,6 @@ use super::missed::MissedTally;
 use super::retention::{Now, Tally, Why};
 use super::shelf::{Item, Kind, Shelf};
 use super::unfinished::{self, Begun, Whole};
-use crate::domain::UtcMillis;
 use crate::event::{Body, Class, Draft};
 use crate::journal::Note;
 
@@ -42,8 +41,9 @@ const WORK_LIMIT: Duration = Duration::from_secs(60);
 /// How often age and free space are looked at while nothing is written.
 const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often removed files are reported, and failures logged.
+/// How often removed files are reported, those that had grown old, and failures logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(3600);
+const AGED_INTERVAL: Duration = Duration::from_secs(86_400);
 const COMPLAIN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A clip that is being written.
@@ -67,6 +67,9 @@ pub(super) struct Writer {
     /// In no clip, and not yet reported.
     missed: MissedTally,
     missed_reported: Option<Instant>,
+    /// The same of what had grown old.
+    aged: Tally,
+    reported_aged: Option<Instant>,
     complained: Option<Instant>,
 }
 
@@ -81,6 +84,8 @@ impl Writer {
             reported: None,
             missed: MissedTally::default(),
             missed_reported: None,
+            aged: Tally::default(),
+            reported_aged: None,
             complained: None,
         };
         writer.show();
@@ -200,7 +205,7 @@ impl Writer {
             self.tell(None, unfinished::note(&item, Some(&clip.begun)));
             match ClipFile::begin(&self.shelf.path(&item), &head.stream, head.from.t) {
                 Ok(file) => {
-                    self.shelf.count(item, file.bytes());
+                    self.shelf.add(item, file.bytes(), self.setup.clock.running());
                     clip.file = Some(file);
                 }
                 Err(e) => {
@@ -291,7 +296,7 @@ impl Writer {
             self.complain("no room: evidence.max_size or evidence.min_free leaves none");
             return false;
         }
-        match self.shelf.write(item, content) {
+        match self.shelf.write(item, content, self.setup.clock.running()) {
             Ok(()) => {
                 self.ends.status.written.fetch_add(1, Relaxed);
                 true
@@ -311,7 +316,7 @@ impl Writer {
             return false;
         }
         loop {
-            let now = Now { incoming, free: free(&self.setup.folder), utc: self.trusted_time() };
+            let now = Now { incoming, free: free(&self.setup.folder), running: self.setup.clock.running() };
             let Some((item, why)) = self.setup.limits.next(&self.shelf, &now) else {
                 return self.setup.limits.allows(&self.shelf, &now);
             };
@@ -319,41 +324,48 @@ impl Writer {
                 self.complain(&format!("{} cannot be removed: {e}", item.name()));
                 return false;
             }
-            if why != Why::Age {
+            if why == Why::Age {
+                self.ends.status.aged.fetch_add(1, Relaxed);
+                self.aged.add(&item, why);
+            } else {
                 self.ends.status.removed.fetch_add(1, Relaxed);
                 self.removed.add(&item, why);
             }
         }
     }
 
-    fn trusted_time(&self) -> Option<UtcMillis> {
-        let reading = self.setup.clock.read();
-        reading.source.is_synchronised().then_some(reading.utc)
-    }
-
-    /// Says what was removed before its time, and what is in no clip: at once the
-    /// first time, then hourly, and at the stop.
+    /// Says what was removed: before its time at once the first time, then hourly; for
+    /// its age daily; and what is in no clip, as what went before its time. All of it at
+    /// the stop.
     fn report(&mut self, last: bool) {
         let now = Instant::now();
-        let due =
-            |at: Option<Instant>| last || at.is_none_or(|at| now.saturating_duration_since(at) >= REPORT_INTERVAL);
-        if due(self.reported)
+        let is_due =
+            |at: Option<Instant>, every| last || at.is_none_or(|at| now.saturating_duration_since(at) >= every);
+        if is_due(self.reported, REPORT_INTERVAL)
             && let Some((n, why)) = self.removed.take()
         {
             self.reported = Some(now);
+            warn!("{why}");
             self.say_lost(n, why);
         }
-        if due(self.missed_reported)
+        if is_due(self.missed_reported, REPORT_INTERVAL)
             && let Some((n, why)) = self.missed.take()
         {
             self.missed_reported = Some(now);
+            warn!("{why}");
+            self.say_lost(n, why);
+        }
+        if is_due(self.reported_aged, AGED_INTERVAL)
+            && let Some((n, why)) = self.aged.take()
+        {
+            self.reported_aged = Some(now);
+            info!("{why}");
             self.say_lost(n, why);
         }
     }
 
     /// So many files that are gone or never were.
     fn say_lost(&self, n: u64, why: String) {
-        warn!("{why}");
         let body = Body::Lost { from: 0, to: 0, n, class: Class::Telemetry, why };
         self.hand_over(Some(Draft { stamp: self.setup.clock.now(), body, replay: false }), Vec::new());
     }

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::clock::{Beat, Heartbeats, SystemClock, boot_time_now};
+use std::sync::{Arc, Mutex};
+
+use crate::clock::{Beat, ClockSource, Heartbeats, KernelTime, RtcTime, RunningMs, SystemClock, boot_time_now};
+use crate::domain::Mono;
 use crate::evidence::shelf::tests::id;
 use crate::evidence::{EvidenceHandle, EvidenceThread, Limits};
 use crate::journal::{EventFilter, Journal, JournalHandle, JournalOptions, JournalReader, JournalThread};
@@ -24,14 +27,19 @@ impl Bench {
     }
 
     fn in_folder(dir: tempfile::TempDir) -> Bench {
-        let options = JournalOptions::new(dir.path().join("journal.db"), "unit");
+        Bench::with_clock(dir, SystemClock::new())
+    }
+
+    fn with_clock(dir: tempfile::TempDir, clock: SystemClock) -> Bench {
+        let mut options = JournalOptions::new(dir.path().join("journal.db"), "unit");
+        options.clock = clock.clone();
         let (journal, journal_thread) = Journal::open(options, Beat::unwatched()).unwrap();
         let beats = Heartbeats::new();
         let setup = EvidenceSetup {
             folder: dir.path().join("evidence"),
             limits: Limits { keep: Duration::from_secs(86_400), max_bytes: 1 << 30, min_free: 0 },
             journal: journal.clone(),
-            clock: SystemClock::new(),
+            clock,
             beat: beats.register("evidence"),
         };
         let (handle, _, thread) = EvidenceThread::start(setup).unwrap();
@@ -94,7 +102,7 @@ fn a_disk_that_takes_nothing_is_waited_for_and_not_a_writer_that_is_stuck() {
 fn leave(dir: &Path, files: &[(Item, &[u8])], notes: Vec<Note>) {
     let mut shelf = Shelf::open(&dir.join("evidence")).unwrap();
     for (item, content) in files {
-        shelf.write(*item, content).unwrap();
+        shelf.write(*item, content, RunningMs(0)).unwrap();
     }
     let options = JournalOptions::new(dir.join("journal.db"), "unit");
     let (journal, thread) = Journal::open(options, Beat::unwatched()).unwrap();
@@ -140,4 +148,89 @@ fn what_a_run_that_was_killed_had_begun_is_told_by_the_next() {
     assert_eq!(std::fs::read(shelf.path(&clip)).unwrap(), whole);
     // Without a picture there is nothing to keep; of what nobody noted nothing is known.
     assert!(!shelf.holds(&hollow) && shelf.holds(&strange));
+}
+
+/// A machine whose clocks are what the test says.
+#[derive(Clone)]
+struct Sim(Arc<Mutex<KernelTime>>);
+
+impl ClockSource for Sim {
+    fn kernel(&self) -> KernelTime {
+        *self.0.lock().unwrap()
+    }
+
+    fn rtc(&self) -> Option<RtcTime> {
+        None
+    }
+}
+
+const HONEST_S: i64 = 1_900_000_000;
+
+impl Sim {
+    /// Synchronised, by somebody who is `off_s` from the truth.
+    fn new(off_s: i64) -> (Sim, SystemClock) {
+        let utc_us = (HONEST_S + off_s) * 1_000_000;
+        let now = KernelTime { mono: Mono::from_micros(1_000_000), utc_us, max_error_us: Some(20_000), leap: false };
+        let sim = Sim(Arc::new(Mutex::new(now)));
+        (sim.clone(), SystemClock::with(Arc::new(sim), 1))
+    }
+
+    fn pass(&self, seconds: u64) {
+        let mut now = self.0.lock().unwrap();
+        now.mono = now.mono.plus(Duration::from_secs(seconds));
+        now.utc_us += seconds as i64 * 1_000_000;
+    }
+
+    fn say(&self, off_s: i64) {
+        self.0.lock().unwrap().utc_us += off_s * 1_000_000;
+    }
+}
+
+fn small_stills(dir: &Path) -> usize {
+    let shelf = Shelf::open(&dir.join("evidence")).unwrap();
+    shelf.items().filter(|(item, _)| item.kind == Kind::Small).count()
+}
+
+#[test]
+fn a_time_server_that_lies_for_a_week_takes_no_picture_with_it() {
+    let (sim, clock) = Sim::new(0);
+    let bench = Bench::with_clock(tempfile::tempdir().unwrap(), clock.clone());
+    let keep = 86_400;
+    for n in 0..10 {
+        bench.handle.keep(still(HONEST_S as u64 + n));
+        bench.taken();
+    }
+    sim.say(100 * keep);
+    for n in 10..20 {
+        clock.poll();
+        sim.pass(3600);
+        bench.handle.keep(still((HONEST_S + 100 * keep) as u64 + n));
+        bench.taken();
+    }
+    sim.say(-100 * keep);
+    clock.poll();
+    let dir = bench.stop();
+    assert_eq!(small_stills(dir.path()), 20);
+    // A start in the midst of a lie; then so much time passes that the first are old.
+    let (sim, clock) = Sim::new(1000 * keep);
+    let bench = Bench::with_clock(dir, clock);
+    bench.handle.keep(still(HONEST_S as u64 + 50_000));
+    bench.taken();
+    sim.pass(55_000);
+    bench.handle.keep(still(HONEST_S as u64 + 60_000));
+    let dir = bench.stop();
+    let left = small_stills(dir.path());
+    assert!((5..21).contains(&left), "{left}");
+    // Which is said once, with how many they were.
+    let reader = JournalReader::open(&dir.path().join("journal.db")).unwrap();
+    let (mut lost, filter) = (Vec::new(), EventFilter { kinds: vec!["lost".into()], ..EventFilter::default() });
+    reader
+        .for_each(&filter, |row| {
+            lost.push(serde_json::from_str::<serde_json::Value>(&row.json).unwrap());
+            true
+        })
+        .unwrap();
+    let [one] = &lost[..] else { panic!("{lost:?}") };
+    assert_eq!((one["from"].as_u64(), one["n"].as_u64()), (Some(0), Some(22 - left as u64)), "{one}");
+    assert!(one["why"].as_str().unwrap().starts_with("older than evidence.keep"), "{one}");
 }

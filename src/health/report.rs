@@ -81,6 +81,8 @@ pub struct JournalHealth {
     pub failed: u64,
     /// Undelivered events given up to make room.
     pub lost: u64,
+    /// Events deleted for being older than `journal.keep`.
+    pub aged: u64,
     /// Damaged journals set aside since the start.
     pub damaged: u64,
     /// What keeps it from writing.
@@ -103,6 +105,8 @@ pub struct EvidenceHealth {
     pub failed: u64,
     /// Files removed to make room.
     pub removed: u64,
+    /// Files removed for being older than `evidence.keep`.
+    pub aged: u64,
     /// Small stills that wait to be sent.
     pub waiting: u64,
     /// Small stills not sent because too many waited.
@@ -202,6 +206,7 @@ impl HealthReport {
                 commits: journal.commits,
                 failed: journal.failed_commits,
                 lost: journal.lost,
+                aged: journal.aged,
                 damaged: journal.damaged,
                 error: journal.error,
             },
@@ -212,6 +217,7 @@ impl HealthReport {
                 dropped: e.dropped,
                 failed: e.failed,
                 removed: e.removed,
+                aged: e.aged,
                 waiting: e.waiting,
                 left_out: e.left_out,
                 no_room: e.no_room,
@@ -292,6 +298,7 @@ mod tests {
                 commits: 3,
                 failed_commits: 1,
                 lost: 0,
+                aged: 0,
                 damaged: 0,
                 error: Some("disk full".into()),
             },

@@ -312,7 +312,7 @@ fn store(
             replay: false,
         })
         .collect();
-    append(tx, unit, log, &drafts)?;
+    append(tx, (unit, log), &drafts, clock.running())?;
     for c in found {
         tx.prepare_cached("INSERT INTO correction (first, last, offset_ms, tu) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![signed(c.first), signed(c.last), c.offset_ms, c.uncertainty_ms])?;

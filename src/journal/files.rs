@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::error::JournalError;
+use crate::clock::RunningMs;
 use crate::domain::UtcMillis;
 
 /// Held for as long as this process may write; released by the kernel when the
@@ -93,31 +94,91 @@ pub(super) fn has_orphan_wal(path: &Path) -> bool {
     !path.exists() && beside(path, "-wal").exists()
 }
 
-/// Behind the name of a database that was set aside: an empty file of this name says that
-/// a later journal has all that could be read of it.
+/// Behind the name of a database that was set aside: a file of this name says that a later
+/// journal has all that could be read of it, and since when (running time, ms).
 const TAKEN: &str = ".taken";
 
-/// The names of the databases that were set aside and of which no journal has taken
-/// anything over yet, the oldest first.
-pub(super) fn untaken(path: &Path) -> Vec<String> {
+/// What a database consists of: behind its name, its own file first.
+const BELONGS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
+/// The names of the databases that were set aside, the oldest first.
+fn aside(path: &Path) -> Vec<String> {
     let begin = path.file_name().map(|name| beside(Path::new(name), ".damaged-").to_string_lossy().into_owned());
     let (Some(begin), Ok(entries)) = (begin, std::fs::read_dir(folder(path))) else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     // Not the files that belong to it; the names begin with the time.
-    let belongs = |name: &String| ["-wal", "-shm", "-journal", TAKEN].iter().any(|end| name.ends_with(end));
+    let belongs = |name: &String| BELONGS.iter().skip(1).chain([&TAKEN]).any(|end| name.ends_with(end));
     let mut names: Vec<String> = names.filter(|name| name.starts_with(&begin) && !belongs(name)).collect();
-    names.retain(|name| !path.with_file_name(format!("{name}{TAKEN}")).exists());
     names.sort_unstable();
     names
 }
 
-/// Notes that nothing of what was set aside needs to be taken over any more.
-pub(super) fn mark_taken(path: &Path) -> io::Result<()> {
+fn marker(path: &Path, name: &str) -> PathBuf {
+    path.with_file_name(format!("{name}{TAKEN}"))
+}
+
+/// Those of which no journal has taken anything over yet.
+pub(super) fn untaken(path: &Path) -> Vec<String> {
+    let mut names = aside(path);
+    names.retain(|name| !marker(path, name).exists());
+    names
+}
+
+/// Notes that at `running` nothing of what was set aside needs to be taken over any more.
+pub(super) fn mark_taken(path: &Path, running: RunningMs) -> io::Result<()> {
     for name in untaken(path) {
-        let marker = path.with_file_name(format!("{name}{TAKEN}"));
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(marker)?.sync_all()?;
+        write_marker(&marker(path, &name), running)?;
     }
     File::open(folder(path)).and_then(|folder| folder.sync_all())
+}
+
+fn write_marker(marker: &Path, running: RunningMs) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(marker)?;
+    writeln!(file, "{}", running.0)?;
+    file.sync_all()
+}
+
+/// When that was; `None` where it does not say so (an earlier version's, or half of one),
+/// or names a time that is still to come.
+fn taken_at(marker: &Path, running: RunningMs) -> Option<RunningMs> {
+    let text = std::fs::read_to_string(marker).ok()?;
+    text.strip_suffix('\n')?.parse().ok().map(RunningMs).filter(|at| *at <= running)
+}
+
+/// Those of which everything was taken over before `before`. One that does not say when
+/// counts from now (`running`) on.
+pub(super) fn taken_before(path: &Path, before: RunningMs, running: RunningMs) -> Vec<String> {
+    let mut names = aside(path);
+    names.retain(|name| {
+        let marker = marker(path, name);
+        if !marker.exists() {
+            return false;
+        }
+        let at = taken_at(&marker, running);
+        if at.is_none() {
+            // Another time, if the disk does not take it.
+            let _ = write_marker(&marker, running);
+        }
+        at.is_some_and(|at| at < before)
+    });
+    names
+}
+
+/// Deletes one that was set aside, with all that belongs to it. Its marker goes last: what
+/// is left of it is not taken over again.
+pub(super) fn remove_aside(path: &Path, name: &str) -> io::Result<()> {
+    let file = path.with_file_name(name);
+    for suffix in BELONGS.into_iter().rev() {
+        match std::fs::remove_file(beside(&file, suffix)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    File::open(folder(path)).and_then(|folder| folder.sync_all())?;
+    match std::fs::remove_file(marker(path, name)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// Where the files were going when the power went between two of the renames: the
@@ -145,7 +206,7 @@ fn free_name(path: &Path, now: UtcMillis) -> PathBuf {
 pub(super) fn set_aside(path: &Path, now: UtcMillis) -> Result<String, JournalError> {
     let target = interrupted(path).unwrap_or_else(|| free_name(path, now));
     let failed = |e: io::Error| JournalError::from_io(path, "is damaged and cannot be set aside", &e);
-    for suffix in ["", "-wal", "-shm", "-journal"] {
+    for suffix in BELONGS {
         match std::fs::rename(beside(path, suffix), beside(&target, suffix)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
             _ => {}

@@ -9,7 +9,7 @@ use super::error::JournalError;
 use super::files;
 use super::marks::WaitingMarks;
 use super::retention::Limits;
-use super::salvage::{MOST, salvage};
+use super::salvage::{MOST, running_of, salvage};
 use super::schema;
 use super::startup;
 use super::store::{self, Store};
@@ -125,10 +125,17 @@ pub(super) fn open_store(
         }
     };
     let failed = |e| JournalError::from_sqlite(path, e);
-    if occasion == Occasion::Start
-        && let Some(saved) = store.saved_clock().map_err(failed)?
-    {
-        options.clock.resume(&saved);
+    if occasion == Occasion::Start {
+        match store.saved_clock().map_err(failed)? {
+            Some(saved) => options.clock.resume(&saved),
+            // What ages were counted in goes on.
+            None => {
+                let aside = set_aside.as_ref().map(|(name, _)| name.clone()).or_else(|| files::untaken(path).pop());
+                let of_aside = || running_of(&path.with_file_name(aside?));
+                let before = store.running_at_the_last_event().map_err(failed)?.or_else(of_aside);
+                options.clock.resume_running(before.unwrap_or_default());
+            }
+        }
     }
     let now = options.clock.now();
     let mut events: Vec<Draft> = Vec::new();
@@ -143,7 +150,7 @@ pub(super) fn open_store(
         events.extend(ends);
     }
     let last = store.begin_run(&events, now, &options.version, &options.clock.saved()).map_err(failed)?;
-    if let Err(e) = files::mark_taken(path) {
+    if let Err(e) = files::mark_taken(path, options.clock.running()) {
         warn!("journal {}: what was taken over is not noted: {e}", path.display());
     }
     let queued = store.queued().map_err(failed)?;
@@ -197,7 +204,11 @@ fn open_existing(options: &JournalOptions) -> Result<Opened, JournalError> {
         schema::Kind::Foreign => return Err(JournalError::Foreign { path: path.clone() }),
         schema::Kind::Damaged(why) => return Err(JournalError::Damaged { path: path.clone(), why }),
     }
-    schema::migrate(&mut db).map_err(failed)?;
+    let before = schema::migrate(&mut db).map_err(failed)?;
+    if (1..schema::ERASES).contains(&before) && size < CHECK_ALWAYS_BELOW {
+        schema::erase_what_was_deleted(&db)
+            .unwrap_or_else(|e| warn!("journal {}: what was deleted before stays readable: {e}", path.display()));
+    }
     let new_log = match &options.log {
         Some(log) => log.clone(),
         None => random_log_id().map_err(|e| JournalError::from_io(path, "no random numbers for its id", &e))?,

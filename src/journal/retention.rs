@@ -3,24 +3,24 @@
 //! oldest of the lowest class first, and never without a `lost` event that says
 //! so. Pure: sizes, numbers and times come in, the next step goes out.
 //!
+//! Old means by the unit's own running time, which nobody outside can move: what is
+//! deleted stays deleted when a time server turns out to have lied.
+//!
 //! Looking for what is settled among 100,000 events that are not costs reading;
 //! so a step looks at a bounded number of rows and the next one goes on from
 //! there. What is settled meanwhile further back moves the place back.
 
 use std::time::{Duration, Instant};
 
-use crate::domain::UtcMillis;
+use crate::clock::RunningMs;
 
 /// How often old events are looked for.
-const AGE_INTERVAL: Duration = Duration::from_secs(3600);
-
-/// 2025-01-01: an event with an earlier time had no clock; its age is unknown.
-const PLAUSIBLE: UtcMillis = UtcMillis(1_735_689_600_000);
+pub(super) const AGE_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How much the journal may keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Delivered events that are older go.
+    /// Delivered events that are older go, by the unit's running time.
     pub keep: Duration,
     /// Bytes that events may take.
     pub max_bytes: u64,
@@ -43,8 +43,8 @@ impl Limits {
 /// What to remove next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Settled events with numbers above `after` and times between the two.
-    Aged { after: u64, from: UtcMillis, before: UtcMillis },
+    /// Settled events with numbers above `after` that were settled before that moment.
+    Aged { after: u64, before: RunningMs },
     /// Settled events with numbers above `after`, so many bytes of them.
     Settled { after: u64, bytes: u64 },
     /// Undelivered events, so many bytes of them.
@@ -83,9 +83,8 @@ impl Retention {
         Retention { limits, searched: 0, exhausted: false, target: None, aging: None, aged_at: None }
     }
 
-    /// What to do now that the events take `bytes`; `utc` only if the clock is
-    /// to be trusted.
-    pub fn next(&mut self, bytes: u64, utc: Option<UtcMillis>, now: Instant) -> Option<Step> {
+    /// What to do now that the events take `bytes` and the unit has run so long.
+    pub fn next(&mut self, bytes: u64, running: RunningMs, now: Instant) -> Option<Step> {
         if bytes > self.limits.max_bytes {
             // Some more at once, so that not every event has to remove one.
             self.target.get_or_insert(self.limits.max_bytes - self.limits.max_bytes / 32);
@@ -100,18 +99,21 @@ impl Retention {
             // Less at a time of what nobody has yet.
             return Some(Step::GiveUp { bytes: bytes - (self.limits.max_bytes - self.limits.chunk()) });
         }
-        self.next_aged(utc, now)
+        self.next_aged(running, now)
     }
 
-    fn next_aged(&mut self, utc: Option<UtcMillis>, now: Instant) -> Option<Step> {
-        let utc = utc?;
+    fn next_aged(&mut self, running: RunningMs, now: Instant) -> Option<Step> {
         let due = self.aged_at.is_none_or(|at| now.saturating_duration_since(at) >= AGE_INTERVAL);
+        let before = running.minus(self.limits.keep)?;
         if self.aging.is_none() && due {
             (self.aging, self.aged_at) = (Some(0), Some(now));
         }
-        let keep = i64::try_from(self.limits.keep.as_millis()).unwrap_or(i64::MAX);
-        let before = UtcMillis(utc.0.saturating_sub(keep));
-        self.aging.map(|after| Step::Aged { after, from: PLAUSIBLE, before })
+        self.aging.map(|after| Step::Aged { after, before })
+    }
+
+    /// Whether the search for old events is under way.
+    pub fn is_aging(&self) -> bool {
+        self.aging.is_some()
     }
 
     /// Room is needed for `bytes` more, whatever the limits say; only what is
@@ -144,38 +146,37 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits = Limits { keep: Duration::from_secs(1000), max_bytes: 32_000 };
-    const NOON: UtcMillis = UtcMillis(1_780_000_000_000);
+    const YOUNG: RunningMs = RunningMs(999_999);
 
     #[test]
     fn a_full_journal_removes_what_is_settled_and_then_what_is_not() {
         let now = Instant::now();
         let mut retention = Retention::new(LIMITS);
-        assert_eq!(retention.next(32_000, None, now), None);
-        let step = retention.next(32_100, None, now);
+        assert_eq!(retention.next(32_000, YOUNG, now), None);
+        let step = retention.next(32_100, YOUNG, now);
         assert_eq!(step, Some(Step::Settled { after: 0, bytes: 1_100 }));
         retention.done(Step::Settled { after: 0, bytes: 1_100 }, Removed { events: 1, seen: 7, end: false });
-        assert_eq!(retention.next(31_500, None, now), Some(Step::Settled { after: 7, bytes: 500 }));
+        assert_eq!(retention.next(31_500, YOUNG, now), Some(Step::Settled { after: 7, bytes: 500 }));
         retention.done(Step::Settled { after: 7, bytes: 500 }, Removed { events: 0, seen: 9, end: true });
-        assert_eq!(retention.next(31_500, None, now), None, "what is undelivered stays while there is room");
-        assert_eq!(retention.next(32_100, None, now), Some(Step::GiveUp { bytes: 2148 }));
+        assert_eq!(retention.next(31_500, YOUNG, now), None, "what is undelivered stays while there is room");
+        assert_eq!(retention.next(32_100, YOUNG, now), Some(Step::GiveUp { bytes: 2148 }));
         retention.settled(4);
-        assert_eq!(retention.next(32_100, None, now), Some(Step::Settled { after: 3, bytes: 1_100 }));
+        assert_eq!(retention.next(32_100, YOUNG, now), Some(Step::Settled { after: 3, bytes: 1_100 }));
     }
 
     #[test]
-    fn age_counts_only_by_a_clock_that_is_right() {
+    fn nothing_is_old_before_the_unit_has_run_for_so_long_and_then_it_is_looked_for_hourly() {
         let now = Instant::now();
         let mut retention = Retention::new(LIMITS);
-        assert_eq!(retention.next(10, None, now), None);
-        let Some(step @ Step::Aged { after: 0, before, .. }) = retention.next(10, Some(NOON), now) else {
-            panic!("nothing is old")
-        };
-        assert_eq!(before, UtcMillis(NOON.0 - 1_000_000));
+        assert_eq!(retention.next(10, YOUNG, now), None);
+        let step = Step::Aged { after: 0, before: RunningMs(500) };
+        assert_eq!(retention.next(10, RunningMs(1_000_500), now), Some(step));
         retention.done(step, Removed { events: 5, seen: 100, end: false });
-        assert!(matches!(retention.next(10, Some(NOON), now), Some(Step::Aged { after: 100, .. })));
+        let on = Step::Aged { after: 100, before: RunningMs(501) };
+        assert_eq!(retention.next(10, RunningMs(1_000_501), now), Some(on));
         retention.done(step, Removed { events: 0, seen: 150, end: true });
-        assert_eq!(retention.next(10, Some(NOON), now), None);
+        assert_eq!(retention.next(10, RunningMs(1_000_502), now), None);
         let later = now + AGE_INTERVAL;
-        assert!(matches!(retention.next(10, Some(NOON), later), Some(Step::Aged { after: 0, .. })));
+        assert!(matches!(retention.next(10, RunningMs(4_600_500), later), Some(Step::Aged { after: 0, .. })));
     }
 }

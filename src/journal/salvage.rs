@@ -10,8 +10,10 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
+use super::clock_state;
 use super::marks::WaitingMarks;
 use super::store::unsigned;
+use crate::clock::RunningMs;
 use crate::event::{Body, Class, Draft, Event};
 
 /// So many are taken over at most.
@@ -44,6 +46,16 @@ pub(super) fn salvage(file: &Path, delivered: &WaitingMarks, most: usize) -> Sal
     }
     hold.found.sort_by_key(|(seq, _)| *seq);
     Salvage { drafts: hold.found.into_iter().map(|(_, draft)| draft).collect(), left: hold.left }
+}
+
+/// How long the unit had run when it last wrote there, as far as that can be read: never
+/// too long, since by it things are deleted. So two places have to say it.
+pub(super) fn running_of(file: &Path) -> Option<RunningMs> {
+    let db = connect(file).ok()?;
+    let last =
+        db.query_row("SELECT run FROM event NOT INDEXED ORDER BY seq DESC LIMIT 1", [], |row| row.get(0)).ok()?;
+    let noted = clock_state::saved_clock(&db).ok().flatten()?.running_ms?;
+    Some(noted.min(RunningMs(unsigned(last))))
 }
 
 /// What was found so far, with the old numbers.

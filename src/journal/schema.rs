@@ -7,7 +7,7 @@ const APPLICATION_ID: i64 = 0x5461_776e;
 
 /// Each entry takes a journal from version *index* to *index + 1*
 /// (`PRAGMA user_version`). Entries are never changed once released.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     -- What the unit remembers: 'unit', 'log', 'last_seq', 'format', 'version', 'boot',
     -- 'alive' (UTC ms), 'clean_stop' (0|1), 'clock…' (clock_state.rs) and
@@ -46,6 +46,11 @@ const MIGRATIONS: [&str; 3] = [
     DROP INDEX event_queued;
     CREATE INDEX event_queued ON event (class, seq) WHERE state = 0;
     INSERT INTO state (key, value) SELECT 'bytes', coalesce(sum(octet_length(body) + 64), 0) FROM event;
+",
+    "
+    -- run: the unit's running time, ms, at which the event was stored, or left state 0:
+    -- its age counts from there. What is here already counts from now on.
+    ALTER TABLE event ADD COLUMN run INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 
@@ -121,8 +126,17 @@ fn has_log(db: &Connection) -> rusqlite::Result<bool> {
             == 2)
 }
 
-/// Brings `db` to [`VERSION`], each step in a transaction of its own.
-pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
+/// The first version that overwrites what it deletes.
+pub(super) const ERASES: i64 = 4;
+
+/// Makes the file anew, without what was deleted from it before.
+pub(super) fn erase_what_was_deleted(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch("VACUUM")?;
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+/// Brings `db` to [`VERSION`], each step in a transaction of its own; returns what it was.
+pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<i64> {
     let version = pragma(db, "user_version")?;
     // Without effect on a database that exists: it keeps its pages.
     db.pragma_update(None, "page_size", PAGE_BYTES)?;
@@ -138,7 +152,7 @@ pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
     if noted_version(db)? != Some(VERSION) {
         note_version(db, VERSION)?;
     }
-    Ok(())
+    Ok(version)
 }
 
 fn note_version(db: &Connection, version: i64) -> rusqlite::Result<()> {

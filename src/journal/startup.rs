@@ -43,6 +43,13 @@ pub(super) fn set_aside_event(file: &str, why: &str, (taken, left): (u64, u64), 
     Draft { stamp: now, body: Body::Storage { phase: Phase::Start, value: Some(file.to_owned()), why }, replay: false }
 }
 
+/// The `storage` event that says that a damaged journal, which was set aside as `file`, is
+/// deleted.
+pub(super) fn aside_deleted_event(file: &str, now: Stamp) -> Draft {
+    let why = "older than journal.keep: the damaged journal that was set aside is deleted".to_owned();
+    Draft { stamp: now, body: Body::Storage { phase: Phase::End, value: Some(file.to_owned()), why }, replay: false }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,7 @@ pub struct JournalStatus {
     failed_commits: AtomicU64,
     marks_written: AtomicU64,
     lost: AtomicU64,
+    aged: AtomicU64,
     damaged: AtomicU64,
     last_error: Mutex<Option<String>>,
     /// The run is over, and all of it committed.
@@ -43,6 +44,8 @@ pub struct JournalFigures {
     pub failed_commits: u64,
     /// Undelivered events given up since the start, to make room.
     pub lost: u64,
+    /// Events deleted since the start for being older than `journal.keep`.
+    pub aged: u64,
     /// Damaged journals set aside since the start.
     pub damaged: u64,
     /// What keeps the writer from writing at present.
@@ -61,6 +64,7 @@ impl JournalStatus {
             failed_commits: AtomicU64::new(0),
             marks_written: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            aged: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
             last_error: Mutex::new(None),
             secured: AtomicBool::new(false),
@@ -114,6 +118,7 @@ impl JournalStatus {
             commits: self.commits.load(Ordering::Relaxed),
             failed_commits: self.failed_commits.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
+            aged: self.aged.load(Ordering::Relaxed),
             damaged: self.damaged.load(Ordering::Relaxed),
             error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
@@ -145,6 +150,10 @@ impl JournalStatus {
 
     pub(super) fn lost(&self, events: u64) {
         self.lost.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(super) fn aged(&self, events: u64) {
+        self.aged.fetch_add(events, Ordering::Relaxed);
     }
 
     pub(super) fn failed(&self, why: String) {

@@ -16,7 +16,7 @@ use super::notes::{self, Note};
 use super::open_things::{Change, OpenThing, changes};
 use super::schema::ROW_OVERHEAD;
 use super::startup::LastRun;
-use crate::clock::{SavedClock, SystemClock};
+use crate::clock::{RunningMs, SavedClock, SystemClock};
 use crate::domain::UtcMillis;
 use crate::event::{Body, Class, Draft, Event, LogId, Stamp};
 
@@ -29,6 +29,22 @@ pub(super) struct Committed {
     pub appended: u64,
     /// Events that left the queue.
     pub settled: u64,
+}
+
+/// Now, for what is stored and for what is deleted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Moment {
+    /// For events.
+    pub stamp: Stamp,
+    /// What ages count in.
+    pub running: RunningMs,
+}
+
+impl Moment {
+    /// By `clock`.
+    pub fn of(clock: &SystemClock) -> Moment {
+        Moment { stamp: clock.now(), running: clock.running() }
+    }
 }
 
 /// `why` of events that this broker does not take.
@@ -104,6 +120,8 @@ impl Store {
     pub fn new(mut db: Connection, unit: &str, new_log: &LogId) -> rusqlite::Result<Store> {
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
+        // What is deleted is overwritten, whole pages too ("fast" leaves those).
+        db.pragma_update(None, "secure_delete", true)?;
         // What a burst leaves behind is given back at the next checkpoint.
         db.pragma_update(None, "journal_size_limit", 4 << 20)?;
         db.set_prepared_statement_cache_capacity(32);
@@ -181,6 +199,12 @@ impl Store {
         }))
     }
 
+    /// How long the unit had run when it stored the last event that is still here.
+    pub fn running_at_the_last_event(&self) -> rusqlite::Result<Option<RunningMs>> {
+        let sql = "SELECT run FROM event ORDER BY seq DESC LIMIT 1";
+        self.db.query_row(sql, [], |row| row.get(0)).optional().map(|run| run.map(|run| RunningMs(unsigned(run))))
+    }
+
     /// Begins a run: stores `drafts` and notes that no goodbye was said yet.
     pub fn begin_run(
         &mut self,
@@ -190,7 +214,8 @@ impl Store {
         clock: &SavedClock,
     ) -> rusqlite::Result<u64> {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let last = append(&tx, &self.unit, &self.log, drafts)?;
+        let running = clock.running_ms.unwrap_or_default();
+        let last = append(&tx, (&self.unit, &self.log), drafts, running)?;
         let state = clock_state::begin_run(&tx, &self.clock_state, clock, drafts, last)?;
         put(&tx, "version", &version)?;
         put(&tx, "boot", &i64::from(now.boot))?;
@@ -214,14 +239,15 @@ impl Store {
     ) -> rusqlite::Result<Committed> {
         let (now, saved) = (clock.now(), clock.saved());
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        append(&tx, &self.unit, &self.log, drafts)?;
+        let running = saved.running_ms.unwrap_or_default();
+        append(&tx, (&self.unit, &self.log), drafts, running)?;
         notes::store(&tx, notes)?;
         let mut settled = 0;
         let mut unsendable = Vec::new();
         for mark in marks {
             let changed = tx
-                .prepare_cached("UPDATE event SET state = ?2, settled = ?3 WHERE seq = ?1 AND state = 0")?
-                .execute(params![signed(mark.seq), mark.delivery.code(), mark.at.0])?;
+                .prepare_cached("UPDATE event SET state = ?2, settled = ?3, run = ?4 WHERE seq = ?1 AND state = 0")?
+                .execute(params![signed(mark.seq), mark.delivery.code(), mark.at.0, signed(running.0)])?;
             settled += changed as u64;
             if changed > 0 && mark.delivery == Delivery::SetAside {
                 unsendable.push(GivenUp::stored(mark.seq, &stored(&tx, mark.seq)?));
@@ -230,7 +256,7 @@ impl Store {
         unsendable.sort_by_key(|one| one.seq);
         let why = |run: &lost::Tally| if run.is_readable() { NOT_TAKEN } else { UNREADABLE };
         let reports: Vec<Draft> = lost::runs(&unsendable).iter().map(|run| run.event(why(run), now)).collect();
-        let last = append(&tx, &self.unit, &self.log, &reports)?;
+        let last = append(&tx, (&self.unit, &self.log), &reports, running)?;
         put(&tx, "alive", &now.t.0)?;
         let unsettled = clock_state::note(&tx, &self.clock_state, &saved, drafts.iter().chain(&reports))?;
         tx.commit()?;
@@ -288,8 +314,14 @@ impl Store {
     }
 }
 
-/// Gives each draft its number and stores it; returns the last number.
-pub(super) fn append(tx: &Transaction<'_>, unit: &str, log: &LogId, drafts: &[Draft]) -> rusqlite::Result<u64> {
+/// Gives each draft its number and stores it, `running` ms into the unit's life; returns
+/// the last number.
+pub(super) fn append(
+    tx: &Transaction<'_>,
+    (unit, log): (&str, &LogId),
+    drafts: &[Draft],
+    running: RunningMs,
+) -> rusqlite::Result<u64> {
     let mut seq = unsigned(get::<i64>(tx, "last_seq")?.unwrap_or(0));
     if drafts.is_empty() {
         return Ok(seq);
@@ -301,7 +333,7 @@ pub(super) fn append(tx: &Transaction<'_>, unit: &str, log: &LogId, drafts: &[Dr
         let json = event.to_json();
         bytes += json.len() as u64 + ROW_OVERHEAD;
         tx.prepare_cached(
-            "INSERT INTO event (seq, kind, class, t, mono, boot, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO event (seq, kind, class, t, mono, boot, body, run) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             signed(seq),
@@ -311,6 +343,7 @@ pub(super) fn append(tx: &Transaction<'_>, unit: &str, log: &LogId, drafts: &[Dr
             signed(event.stamp.mono_ms),
             event.stamp.boot,
             json,
+            signed(running.0),
         ])?;
         for change in changes(&event) {
             apply(tx, &event, change)?;
@@ -322,7 +355,7 @@ pub(super) fn append(tx: &Transaction<'_>, unit: &str, log: &LogId, drafts: &[Dr
 }
 
 /// The text of the event with that number.
-fn stored(tx: &Transaction<'_>, seq: u64) -> rusqlite::Result<String> {
+pub(super) fn stored(tx: &Transaction<'_>, seq: u64) -> rusqlite::Result<String> {
     tx.prepare_cached("SELECT body FROM event WHERE seq = ?")?.query_row([signed(seq)], |row| text(row, 0))
 }
 

@@ -7,15 +7,16 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracing::{debug, error, info, warn};
 
 use super::error::JournalError;
-use super::files::WriterLock;
+use super::files::{self, WriterLock};
 use super::handle::{Command, Timing};
 use super::marks::{MARK_PATIENCE, WaitingMarks};
 use super::notes::Note;
 use super::opening::{JournalOptions, Occasion, Opening, open_store};
-use super::retention::{Retention, Step};
+use super::retention::{AGE_INTERVAL, Retention, Step};
 use super::space::Space;
+use super::startup::aside_deleted_event;
 use super::status::JournalStatus;
-use super::store::Store;
+use super::store::{Moment, Store};
 use crate::clock::{Beat, boot_time_now};
 use crate::event::{Class, Draft, LogId};
 
@@ -84,6 +85,10 @@ pub(super) struct Writer {
     checked: Option<Instant>,
     /// Failures in a row to read what is on the disk.
     unreadable: u32,
+    /// When old damaged journals were last looked for.
+    aside_looked_at: Option<Instant>,
+    /// Nothing that was deleted for its age is left in the write-ahead log.
+    erased: bool,
     retention: Retention,
     space: Space,
 }
@@ -125,6 +130,8 @@ impl Writer {
             last_commit: Instant::now(),
             checked: None,
             unreadable: 0,
+            aside_looked_at: None,
+            erased: true,
         };
         if opening.replaces {
             writer.status.set_aside();
@@ -247,6 +254,9 @@ impl Writer {
             batch.drafts.push(report);
             self.checkpoint_every(LOG_PAGES);
         }
+        let old_aside = self.old_aside();
+        let now = self.options.clock.now();
+        batch.drafts.extend(old_aside.iter().map(|name| aside_deleted_event(name, now)));
         loop {
             self.beat.working(COMMIT_DEADLINE);
             match self.try_write(&batch) {
@@ -258,6 +268,7 @@ impl Writer {
                     let now = boot_time_now();
                     batch.timings.iter().for_each(|timing| timing.latencies.record(now.since(timing.since)));
                     self.answer(&batch, last);
+                    self.delete_aside(&old_aside);
                     self.remove_old();
                     return Ok(());
                 }
@@ -330,12 +341,45 @@ impl Writer {
     fn remove_old(&mut self) {
         for _ in 0..STEPS {
             let Some(bytes) = self.store.as_ref().and_then(|store| store.bytes().ok()) else { return };
-            let reading = self.options.clock.read();
-            let trusted = reading.source.is_synchronised();
-            let Some(step) = self.retention.next(bytes, trusted.then_some(reading.utc), Instant::now()) else { return };
+            let running = self.options.clock.running();
+            let Some(step) = self.retention.next(bytes, running, Instant::now()) else { break };
             if !self.remove(step) {
                 return;
             }
+        }
+        // The write-ahead log still has it, as it was.
+        if !self.retention.is_aging() && !std::mem::replace(&mut self.erased, true) {
+            self.truncate_log();
+        }
+    }
+
+    /// Damaged journals that were set aside long ago, of which everything was taken over,
+    /// and what is to be said about them. Looked for as rarely as old events.
+    fn old_aside(&mut self) -> Vec<String> {
+        let now = Instant::now();
+        let due = self.aside_looked_at.is_none_or(|at| now.saturating_duration_since(at) >= AGE_INTERVAL);
+        let running = self.options.clock.running();
+        if !due {
+            return Vec::new();
+        }
+        self.aside_looked_at = Some(now);
+        // Before the unit has run for so long nothing is old, but the others begin to age.
+        let before = running.minus(self.options.limits.keep).unwrap_or_default();
+        files::taken_before(&self.options.path, before, running)
+    }
+
+    fn delete_aside(&self, names: &[String]) {
+        for name in names {
+            match files::remove_aside(&self.options.path, name) {
+                Ok(()) => info!("{name}, a damaged journal set aside, is older than journal.keep: deleted"),
+                Err(e) => warn!("{name}, a damaged journal set aside, cannot be deleted: {e}"),
+            }
+        }
+    }
+
+    fn truncate_log(&self) {
+        if let Some(Err(e)) = self.store.as_ref().map(Store::truncate_log) {
+            debug!("the write-ahead log keeps its space: {e}");
         }
     }
 
@@ -344,11 +388,7 @@ impl Writer {
         if let Some(step) = self.retention.make_room(ROOM_ON_A_FULL_DISK) {
             self.remove(step);
         }
-        if let Some(store) = &self.store
-            && let Err(e) = store.truncate_log()
-        {
-            debug!("the write-ahead log keeps its space: {e}");
-        }
+        self.truncate_log();
     }
 
     fn checkpoint_every(&self, pages: u32) {
@@ -358,7 +398,7 @@ impl Writer {
     }
 
     fn remove(&mut self, step: Step) -> bool {
-        let now = self.options.clock.now();
+        let now = Moment::of(&self.options.clock);
         let Some(store) = &mut self.store else { return false };
         match store.remove(step, now) {
             Ok(removal) => {
@@ -369,8 +409,15 @@ impl Writer {
                         self.options.path.display(),
                         removal.given_up
                     );
-                    self.queued = (self.queued + removal.added).saturating_sub(removal.given_up);
                     self.status.lost(removal.given_up);
+                }
+                if removal.aged > 0 {
+                    info!("{} events older than journal.keep are deleted", removal.aged);
+                    self.status.aged(removal.aged);
+                    self.erased = false;
+                }
+                if removal.added > 0 {
+                    self.queued = (self.queued + removal.added).saturating_sub(removal.given_up);
                     let last = self.status.last_seq() + removal.added;
                     self.report_delivered_up_to(last);
                     self.status.committed(last, 0);

@@ -18,6 +18,7 @@ mod ask;
 mod assembly;
 mod awake;
 mod budget;
+mod certificate;
 mod commands;
 mod commits;
 mod connect;

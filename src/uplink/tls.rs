@@ -1,22 +1,28 @@
 //! TLS: whom to trust, who we are, and what time it is.
 //!
-//! Certificates are judged by the unit's own estimate of the time, or, while it
-//! has none, by the latest of the kernel's clock, the last time known to the
-//! journal and the day the program was made: a unit that wakes in 1970 still
-//! connects.
+//! Certificates are judged by what the unit's clocks say now, and never by less than what
+//! is proven: the day the program was made, the day the broker's last certificate was
+//! made, and the time that the unit has run since. No time server can move that, in
+//! either direction. While nothing vouches for the time, it may be later than anybody
+//! knows: a certificate that is not valid yet then is proof that it is, since its
+//! authority has signed it. So a unit that wakes in 1970 still connects.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use super::certificate::valid_from;
 use super::settings::UplinkError;
 use crate::clock::SystemClock;
 use crate::config::UplinkConfig;
+use crate::domain::UtcMillis;
 
 /// The unit's clock, for rustls.
 #[derive(Debug)]
@@ -24,9 +30,69 @@ struct CertificateTime(SystemClock);
 
 impl TimeProvider for CertificateTime {
     fn current_time(&self) -> Option<UnixTime> {
-        let ms = u64::try_from(self.0.utc_for_certificates().0).ok()?;
-        Some(UnixTime::since_unix_epoch(Duration::from_millis(ms)))
+        unix(self.0.utc_for_certificates().0)
     }
+}
+
+fn unix(t: UtcMillis) -> Option<UnixTime> {
+    u64::try_from(t.0).ok().map(|ms| UnixTime::since_unix_epoch(Duration::from_millis(ms)))
+}
+
+/// The usual verification, and what it proves about the time.
+#[derive(Debug)]
+struct Verifier {
+    usual: Arc<WebPkiServerVerifier>,
+    clock: SystemClock,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verify = |at| self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at);
+        let from = valid_from(end_entity);
+        let verified = match (verify(now), from.and_then(unix)) {
+            (Err(e), Some(from)) if is_too_early(&e) && !self.clock.utc_for_certificates().1 => verify(from),
+            (judged, _) => judged,
+        };
+        if let (Ok(_), Some(from)) = (&verified, from) {
+            // Whether the broker has the key to it does not matter for that.
+            self.clock.certificate_from(from);
+        }
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+fn is_too_early(e: &rustls::Error) -> bool {
+    use CertificateError::{NotValidYet, NotValidYetContext};
+    matches!(e, rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }))
 }
 
 /// The client's side of TLS, always verifying the broker.
@@ -36,10 +102,15 @@ pub(super) fn client_config(config: &UplinkConfig, clock: SystemClock) -> Result
         None => system_roots()?,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(|e| UplinkError::Tls(e.to_string()))?;
+    let verifier = Arc::new(Verifier { usual, clock: clock.clone() });
     let builder = ClientConfig::builder_with_details(provider, Arc::new(CertificateTime(clock)))
         .with_safe_default_protocol_versions()
         .map_err(|e| UplinkError::Tls(e.to_string()))?
-        .with_root_certificates(roots);
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     let tls = match (&config.client_cert_file, &config.client_key_file) {
         (None, None) => builder.with_no_client_auth(),
         (Some(cert), Some(key)) => {

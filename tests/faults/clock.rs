@@ -133,3 +133,116 @@ fn a_certificate_that_has_expired_is_said_to_have() {
     let rows = unit.rows();
     assert!(rows.len() > 5 && rows.iter().all(|row| row.state == "queued"));
 }
+
+/// An authority, and certificates of it for `localhost` that are valid from and until so
+/// many minutes from now.
+struct Authority(PathBuf);
+
+impl Authority {
+    fn new(dir: &Path) -> Authority {
+        std::fs::create_dir(dir.join("new")).unwrap();
+        std::fs::write(dir.join("index"), "").unwrap();
+        let config = format!(
+            "[ca]\ndefault_ca = one\n[one]\ndir = {}\ndatabase = $dir/index\nnew_certs_dir = $dir/new\n\
+             rand_serial = yes\nunique_subject = no\ncertificate = $dir/ca.pem\nprivate_key = $dir/ca.key\n\
+             default_md = sha256\npolicy = any\nx509_extensions = leaf\n[any]\ncommonName = supplied\n\
+             [leaf]\nsubjectAltName = DNS:localhost\nbasicConstraints = critical,CA:FALSE\n",
+            dir.display()
+        );
+        std::fs::write(dir.join("ca.cnf"), config).unwrap();
+        let authority = Authority(dir.to_owned());
+        authority.openssl(
+            "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 30 -subj /CN=authority \
+             -addext basicConstraints=critical,CA:TRUE",
+        );
+        authority
+    }
+
+    fn openssl(&self, arguments: &str) {
+        let arguments = arguments.split_whitespace();
+        let output = Command::new("openssl").args(arguments).current_dir(&self.0).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A broker with such a certificate.
+    fn broker(&self, name: &str, from_min: i64, until_min: i64) -> Broker {
+        let time = |minutes: i64| {
+            let text: String = UtcMillis(utc_now().0 + minutes * 60 * S).to_string();
+            text[2..19].chars().filter(char::is_ascii_digit).collect::<String>()
+        };
+        let (from, until) = (time(from_min), time(until_min));
+        self.openssl(&format!("req -new -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}"));
+        self.openssl(&format!(
+            "ca -batch -notext -config ca.cnf -in {name}.csr -out {name}.pem -startdate {from}Z -enddate {until}Z"
+        ));
+        let file = |end: &str| self.0.join(format!("{name}.{end}")).display().to_string();
+        Broker::with(&format!("certfile {}\nkeyfile {}\nallow_anonymous true\n", file("pem"), file("key")))
+    }
+
+    /// What a unit needs for it.
+    fn config(&self, broker: &Broker) -> String {
+        let camera = "[[camera]]\nname = \"mute\"\nsource = { command = [\"sleep\", \"1000\"], format = \"h264\" }\n";
+        let ca = self.0.join("ca.pem").display().to_string();
+        format!("{camera}[uplink]\nbroker = \"mqtts://localhost:{}\"\nca_file = \"{ca}\"\n", broker.port)
+    }
+}
+
+const MINUTE: i64 = 60 * S;
+
+const CONNECTED: &str = "connected to mqtts://";
+
+#[test]
+fn an_expired_certificate_stays_expired_when_the_time_is_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let shim = Shim::build(dir.path());
+    let authority = Authority::new(dir.path());
+    // The stolen one ended before the one that the broker has now was made.
+    let stolen = authority.broker("stolen", -24 * 60, -20);
+    let present = authority.broker("present", -10, 24 * 60);
+    let unit = Unit::new(&authority.config(&present));
+    let daemon = shim.start(&unit);
+    daemon.wait_log(CONNECTED);
+    assert_eq!(daemon.terminate().code, Some(0));
+    shim.set(-40 * MINUTE, true);
+    unit.configure(&authority.config(&stolen));
+    let daemon = shim.start(&unit);
+    daemon.wait_log("its certificate has expired");
+    assert_eq!(daemon.terminate().code, Some(0));
+    // The right one is none of the future, whatever the time server says.
+    unit.configure(&authority.config(&present));
+    let daemon = shim.start(&unit);
+    daemon.wait_log(CONNECTED);
+    assert_eq!(daemon.terminate().code, Some(0));
+    // Whoever has never met it has but the time server to go by: so it is that which refuses.
+    let other = Unit::new(&authority.config(&stolen));
+    let daemon = shim.start(&other);
+    daemon.wait_log(CONNECTED);
+    assert_eq!(daemon.terminate().code, Some(0));
+}
+
+#[test]
+fn a_lie_about_the_time_keeps_a_unit_from_its_broker_no_longer_than_it_lasts() {
+    let dir = tempfile::tempdir().unwrap();
+    let shim = Shim::build(dir.path());
+    let authority = Authority::new(dir.path());
+    let broker = authority.broker("present", -10, 24 * 60);
+    shim.set(100 * DAY, true);
+    let unit = Unit::new(&authority.config(&broker));
+    let daemon = shim.start(&unit);
+    daemon.wait_log("its certificate has expired");
+    // Not even after a start in the midst of it.
+    assert_eq!(daemon.terminate().code, Some(0));
+    let daemon = shim.start(&unit);
+    daemon.wait_log("its certificate has expired");
+    assert!(!daemon.log().contains(CONNECTED));
+    shim.set(0, true);
+    // Within a minute: nothing is waited for longer than that.
+    daemon.wait_log(CONNECTED);
+    assert_eq!(daemon.terminate().code, Some(0));
+    // A unit without any time takes a certificate of its authority for a proof of it.
+    shim.set(-YEAR, false);
+    let young = Unit::new(&authority.config(&broker));
+    let daemon = shim.start(&young);
+    daemon.wait_log(CONNECTED);
+    assert_eq!(daemon.terminate().code, Some(0));
+}

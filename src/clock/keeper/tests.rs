@@ -191,7 +191,8 @@ fn a_restart_goes_on_where_it_was_and_a_new_boot_is_later_than_the_last() {
     rebooted.resume(&saved, at(5 * S));
     rebooted.kernel(KernelTime { mono: at(5 * S), utc_us: 5 * S, max_error_us: None, leap: false });
     assert_eq!(rebooted.utc(at(5 * S)), UtcMillis((TRUE + 105 * S) / 1_000));
-    assert_eq!(rebooted.utc_for_certificates(at(5 * S)), UtcMillis((TRUE + 105 * S) / 1_000));
+    // That is a guess by what a time server said: nobody's certificate is judged by it.
+    assert_eq!(rebooted.utc_for_certificates(at(5 * S)), (MADE, false));
 }
 
 #[test]
@@ -208,13 +209,64 @@ fn a_last_known_time_that_was_wrong_does_not_last() {
     assert_eq!(next.floor_us(), Some(TRUE - NTP_BOUND_US));
 }
 
+fn judged(keeper: &Timekeeper, mono: i64) -> i64 {
+    keeper.utc_for_certificates(at(mono)).0.0 - (TRUE + mono) / 1_000
+}
+
 #[test]
-fn certificates_are_judged_by_the_estimate_once_it_is_vouched_for() {
+fn certificates_are_judged_by_who_vouches_for_the_time() {
     let mut keeper = keeper();
     keeper.kernel(kernel(0, 20 * YEAR, None));
-    assert_eq!(keeper.utc_for_certificates(at(0)), UtcMillis((TRUE + 20 * YEAR) / 1_000));
+    assert_eq!(keeper.utc_for_certificates(at(0)), (UtcMillis((TRUE + 20 * YEAR) / 1_000), false));
     fixes(&mut keeper, 10 * S, 0);
-    assert!((keeper.utc_for_certificates(at(10 * S)).0 - (TRUE + 10 * S) / 1_000).abs() < 1_000);
+    assert!(judged(&keeper, 10 * S).abs() < 1_000 && keeper.utc_for_certificates(at(10 * S)).1);
+    keeper.kernel(kernel(20 * S, 20 * YEAR, Some(20_000)));
+    assert!(judged(&keeper, 20 * S).abs() < 1_000, "satellites are believed before the network");
+}
+
+#[test]
+fn a_time_server_that_lied_for_a_week_has_no_effect_on_certificates_a_moment_later() {
+    let mut keeper = keeper();
+    keeper.kernel(kernel(0, 0, Some(20_000)));
+    for minute in 1..7 * 1440 {
+        keeper.kernel(kernel(minute * 60 * S, 100 * DAY, Some(20_000)));
+    }
+    let end = 7 * DAY;
+    assert_eq!(judged(&keeper, end), 100 * DAY / 1_000);
+    // Not even across a start of the machine without any time.
+    let mut rebooted = Timekeeper::new(8, MADE);
+    rebooted.resume(&keeper.saved(at(end)), at(S));
+    rebooted.kernel(KernelTime { mono: at(S), utc_us: S, max_error_us: None, leap: false });
+    assert_eq!(rebooted.utc_for_certificates(at(S)), (MADE, false));
+    keeper.kernel(kernel(end, 0, Some(20_000)));
+    assert_eq!(judged(&keeper, end), 0);
+    assert_eq!(keeper.running(at(end)), RunningMs(7 * 86_400_000), "nothing is older for it");
+}
+
+#[test]
+fn what_a_certificate_has_proven_no_clock_can_take_back() {
+    let mut keeper = keeper();
+    keeper.kernel(kernel(0, 0, Some(20_000)));
+    let from = UtcMillis((TRUE - 600 * S) / 1_000);
+    keeper.certificate_from(from, at(0));
+    // 40 minutes back, by a time server or by hand; an hour later, and after a restart.
+    let hour = 3_600 * S;
+    for vouched in [Some(20_000), None] {
+        keeper.kernel(kernel(hour, -40 * 60 * S, vouched));
+    }
+    keeper.kernel(kernel(hour + 70 * S, -40 * 60 * S, Some(20_000)));
+    keeper.kernel(kernel(hour + 140 * S, -40 * 60 * S, Some(20_000)));
+    let least = -600_000 - 3_740 / 10 - 10;
+    assert!(judged(&keeper, hour + 140 * S) >= least, "{}", judged(&keeper, hour + 140 * S));
+    let saved = serde_json::to_string(&keeper.saved(at(hour + 140 * S))).unwrap();
+    let mut next = Timekeeper::new(8, MADE);
+    next.resume(&serde_json::from_str(&saved).unwrap(), at(9 * S));
+    next.kernel(KernelTime { mono: at(9 * S), utc_us: 9 * S, max_error_us: None, leap: false });
+    let proven = from.0 + 3_740_000 - 374;
+    assert_eq!(next.utc_for_certificates(at(9 * S)).0, UtcMillis(proven));
+    // An earlier one takes nothing back, and the time that the unit has run adds to it.
+    next.certificate_from(UtcMillis(from.0 - 1), at(9 * S));
+    assert_eq!(next.proven(at(19 * S)).0 / 100, (proven + 9_999) / 100);
 }
 
 /// What a simulated unit goes through.

@@ -1,0 +1,93 @@
+//! What is logged, and in which form: for people to stderr, with colours on a terminal;
+//! for systemd's journal without times, which it has of its own, and with the priority
+//! that it wants before each line (sd-daemon(3)), so that `journalctl -p warning` shows
+//! what it should.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{DefaultFields, Format, Full, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Begins to log to stderr.
+pub fn start() {
+    let filter = ["TAWNY_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
+    let filter = EnvFilter::builder().parse_lossy(filter.as_deref().filter(|f| !f.is_empty()).unwrap_or("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if is_journal() {
+        let lines = tracing_subscriber::fmt::format().without_time().with_ansi(false);
+        builder.with_ansi(false).event_format(WithPriority(lines)).init();
+    } else {
+        builder.with_ansi(io::stderr().is_terminal()).init();
+    }
+}
+
+/// The last word of a command that failed.
+pub fn say_failed(error: &dyn fmt::Display) {
+    let text = format!("tawny: {error}");
+    let text = if is_journal() { prioritised(priority(&Level::ERROR), &text) } else { text + "\n" };
+    // Nobody is left to tell if stderr is closed.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Whether stderr goes to systemd's journal.
+fn is_journal() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal()
+}
+
+/// syslog(3)
+fn priority(level: &Level) -> u8 {
+    match *level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// Every line of `text` behind its priority: what comes from outside can begin a line, but
+/// not with a priority of its own choice. Other control characters are spelled out.
+fn prioritised(priority: u8, text: &str) -> String {
+    let mut lines = String::with_capacity(text.len() + 4);
+    for line in text.lines() {
+        let _ = write!(lines, "<{priority}>");
+        for c in line.chars() {
+            if c.is_control() && c != '\t' { lines.extend(c.escape_default()) } else { lines.push(c) }
+        }
+        lines.push('\n');
+    }
+    lines
+}
+
+struct WithPriority(Format<Full, ()>);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, DefaultFields> for WithPriority {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, DefaultFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut text = String::new();
+        self.0.format_event(context, Writer::new(&mut text), event)?;
+        writer.write_str(&prioritised(priority(event.metadata().level()), &text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_has_the_priority_and_none_brings_its_own() {
+        assert_eq!(
+            prioritised(6, "one\n<0>two\r\n\x1b[31mthree\tfour\n"),
+            "<6>one\n<6><0>two\n<6>\\u{1b}[31mthree\tfour\n"
+        );
+        assert_eq!(prioritised(priority(&Level::WARN), "a\rb\0"), "<4>a\\rb\\u{0}\n");
+        assert_eq!(prioritised(3, ""), "");
+    }
+}
