@@ -78,16 +78,21 @@ pub fn message(data: &[u8]) {
                 assert!(!line.contains('\n'));
                 note_event(&mut ledger, &key);
             }
-            Message::Progress { unit, progress } => ledger.status(&unit, &progress.log, progress.low),
+            Message::Progress { unit, progress } => {
+                ledger.status(&unit, &progress.log, progress.low);
+                if progress.is_online() {
+                    ledger.online(&unit);
+                }
+            }
             Message::Reply | Message::Other => {}
         }
         if let Some(key) = EventKey::read(payload) {
             note_event(&mut ledger, &key);
         }
     }
-    for gap in ledger.gaps() {
-        assert!(!format!("{gap:?}").is_empty());
-    }
+    let sum = ledger.gaps().iter().fold(0u64, |sum, gap| sum.saturating_add((gap.to - gap.from).saturating_add(1)));
+    assert_eq!(ledger.missing(), sum);
     ledger.advise(std::time::Duration::from_secs(1));
     ledger.advise(std::time::Duration::from_secs(1000));
+    ledger.advise(std::time::Duration::MAX);
 }

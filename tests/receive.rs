@@ -4,7 +4,7 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -145,21 +145,69 @@ fn what_is_missing_is_asked_for_while_the_units_talk_all_the_time() {
 
 /// Publishes commands as anybody with the right to could.
 fn publish(broker: &Broker, payloads: &[Vec<u8>]) {
+    let commands: Vec<_> = payloads.iter().map(|payload| ("tawny/unit/cmd".to_owned(), payload.clone())).collect();
+    publish_to(broker, &commands);
+}
+
+fn publish_to(broker: &Broker, messages: &[(String, Vec<u8>)]) {
     let mut options = MqttOptions::new("somebody", "127.0.0.1", broker.port);
     options.set_max_packet_size(Some(1 << 20));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (client, mut events) = AsyncClient::new(options, 100);
-        for payload in payloads {
-            client.try_publish("tawny/unit/cmd", QoS::AtLeastOnce, false, payload.clone()).unwrap();
+        for (topic, payload) in messages {
+            client.try_publish(topic, QoS::AtLeastOnce, false, payload.clone()).unwrap();
         }
         let mut acknowledged = 0;
-        while acknowledged < payloads.len() {
+        while acknowledged < messages.len() {
             if let Ok(rumqttc::v5::Event::Incoming(rumqttc::v5::Incoming::PubAck(_))) = events.poll().await {
                 acknowledged += 1;
             }
         }
     });
+}
+
+#[test]
+fn units_that_name_the_largest_numbers_neither_end_it_nor_hide_what_others_miss() {
+    let (broker, dir) = (Broker::start(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("events.jsonl");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tawny"));
+    command.args(["receive", "--history", "--broker", &broker.url(), "--out"]).arg(&file);
+    let mut receiver = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let status = |unit: &str, low: u64| {
+        (format!("tawny/{unit}/status"), format!("{{\"log\":\"a\",\"low\":{low},\"state\":\"online\"}}").into_bytes())
+    };
+    let event = |unit: &str, seq: u64, rest: &str| {
+        let json = format!("{{\"unit\":\"{unit}\",\"log\":\"a\",\"seq\":{seq},\"kind\":\"lost\"{rest}}}");
+        (format!("tawny/{unit}/event/lost"), json.into_bytes())
+    };
+    let whole = "\"from\":1,\"to\":18446744073709551615";
+    let said = [
+        status("hostile", u64::MAX),
+        status("worse", u64::MAX),
+        status("large", (1 << 53) - 1),
+        event("hostile", u64::MAX, ""),
+        event("excused", 3, &format!(",{whole}")),
+        status("excused", 9),
+        event("honest", 3, ""),
+        status("honest", 3),
+    ];
+    // Until it has subscribed nobody hears it.
+    wait_for("the events", || {
+        publish_to(&broker, &said);
+        seqs(&file).len() == 2
+    });
+    assert_eq!(
+        rustix::process::kill_process(rustix::process::Pid::from_child(&receiver), rustix::process::Signal::TERM),
+        Ok(())
+    );
+    let mut words = String::new();
+    receiver.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    assert_eq!(receiver.wait().unwrap().code(), Some(0), "{words}");
+    // 2^53 - 1 of one unit, 2 of the other.
+    assert!(words.contains("2 events, ") && words.contains(", 9007199254740993 missing"), "{words}");
+    assert!(words.contains("missing: honest, journal a, 1 to 2"), "{words}");
+    assert!(!words.contains("hostile") && words.contains("messages were no events or states"), "{words}");
 }
 
 #[test]

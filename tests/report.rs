@@ -127,6 +127,67 @@ fn drafts() -> Vec<Draft> {
     ]
 }
 
+/// Runs it in so little room that nothing may grow with the square of its input.
+fn report_in_a_gigabyte(events: &Path, format: &str) -> Said {
+    let program = env!("CARGO_BIN_EXE_tawny");
+    let script = "ulimit -v 1000000; exec \"$0\" \"$@\"";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script, program, "report", "--format", format, "--jsonl"])
+        .arg(events)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[test]
+fn names_files_and_units_without_end_make_no_endless_report() {
+    let studio = Studio::new(STREET_LINE);
+    let line = |unit: &str, seq: u64, rest: String| {
+        format!(
+            "{{\"v\":1,\"unit\":\"{unit}\",\"log\":\"a\",\"seq\":{seq},{rest},\
+             \"t\":\"2026-05-01T00:00:00.000Z\",\"tu\":40,\"ts\":\"ntp\",\"boot\":\"00000001\",\"m\":5}}\n"
+        )
+    };
+    let crossing = |id: u64, name: u64| {
+        format!(
+            "\"kind\":\"crossing\",\"id\":\"{}\",\"cam\":\"road\",\"grp\":\"vehicle\",\"cls\":\"c{name}\",\"conf\":0.9,\
+             \"box\":[0.1,0.1,0.2,0.2],\"wire\":\"gate\",\"dir\":\"d{name}\"",
+            Uuid::from_u128(id.into())
+        )
+    };
+    let kept = |n: u64| {
+        let one = Uuid::from_u128(1);
+        format!(
+            "\"kind\":\"kept\",\"id\":\"{}\",\"cam\":\"road\",\"what\":\"clip\",\"file\":\"f\",\"bytes\":9,\
+             \"sha256\":\"{n:064x}\",\"to\":\"2026-05-01T00:00:00.000Z\",\"of\":[\"{one}\"]",
+            Uuid::from_u128((1000 + n).into())
+        )
+    };
+    let watch = "\"kind\":\"watch\",\"cam\":\"road\",\"from\":\"2026-02-01T00:00:00.000Z\",\"to\":\"2026-04-30T00:00:00.000Z\",\
+                 \"frames\":1,\"blind_s\":0.0";
+    let names: String = (1..=6_000).map(|n| line("u", n, crossing(n, n))).collect();
+    let files: String = (1..=8_000).map(|n| line("u", n, if n % 2 == 0 { kept(n) } else { crossing(1, 0) })).collect();
+    let units: String = (1..=4_000).map(|n| line(&format!("u{n}"), 1, watch.to_owned())).collect();
+    // What is said of what is not shown, and how many crossings there are.
+    for (name, text, said, crossings) in [
+        ("names", names, "<th scope=\"col\" class=\"n\">→ 5993 others</th>", 6_000),
+        ("files", files, "4000 crossings have more files in the records than are named here.", 4_000),
+        ("units", units, "The units with the most crossings; 3950 more are not shown.", 0),
+    ] {
+        assert!(text.len() < 3_200_000, "{name}: {}", text.len());
+        let file = studio.file(&format!("{name}.jsonl"), text);
+        let page = ok(report_in_a_gigabyte(&file, "html"));
+        assert!(page.len() < 30_000_000, "{name}: {}", page.len());
+        assert!(page.contains(said), "{name}");
+        let facts = ok(report_in_a_gigabyte(&file, "json"));
+        assert!(facts.len() < 60_000_000, "{name}: {}", facts.len());
+        let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
+        let groups = facts["groups"]["vehicle"].as_u64().unwrap_or(0);
+        assert_eq!((facts["crossings"].as_array().unwrap().len(), groups), (crossings, crossings as u64), "{name}");
+    }
+}
+
 #[test]
 fn its_numbers_are_those_of_tawny_events() {
     let studio = Studio::new("[journal]\npath = \"journal.db\"\n");
@@ -246,7 +307,8 @@ proptest! {
         let settings = Settings { place: None, since, until, calendar, made: UtcMillis(0), sources: Vec::new() };
         let report = Report::new(all, &settings);
         let total = report.total();
-        prop_assert_eq!(report.totals.iter().map(|line| line.total).sum::<u64>(), total);
+        let lines = report.totals.lines.iter().map(|line| line.total).sum::<u64>();
+        prop_assert_eq!(lines + report.totals.crossings_left_out, total);
         prop_assert!(html(&report, &Gallery::default()).ends_with("</html>"));
         prop_assert!(serde_json::from_str::<serde_json::Value>(&json(&report)).is_ok());
         prop_assert!(csv(&report).lines().count() as u64 > total);

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{BrokerArgs, CommandError};
 use crate::config::HumanDuration;
 use crate::domain::to_hex;
-use crate::receive::{Advice, Archive, Gap, Ledger, Message, note_event};
+use crate::receive::{Advice, Archive, Beyond, Gap, Ledger, Message, note_event};
 use crate::uplink::{LinkSettings, Listener, listen};
 
 /// Receives what units send: each event once, and none missing
@@ -107,7 +107,12 @@ struct Counts {
     events: u64,
     repeated: u64,
     asked: u64,
+    /// Messages where events and states are expected that are none.
+    strange: u64,
 }
+
+/// Gaps named at the end; the others are counted.
+const GAPS_NAMED: usize = 100;
 
 struct Receiving {
     ledger: Ledger,
@@ -135,14 +140,35 @@ impl Receiving {
 
     fn say_goodbye(&self) {
         let gaps = self.ledger.gaps();
-        let missing: u64 = gaps.iter().map(|gap| gap.to - gap.from + 1).sum();
-        let Counts { events, repeated, asked, .. } = self.counts;
+        let missing = self.ledger.missing();
+        let Counts { events, repeated, asked, strange } = self.counts;
         // Nobody is left to tell if stderr is closed.
-        let _ = writeln!(io::stderr(), "{events} events, {repeated} repeated, {asked} requests, {missing} missing");
-        for gap in gaps {
-            let _ = writeln!(io::stderr(), "missing: {}", described(&gap));
+        let mut stderr = io::stderr();
+        let _ = writeln!(stderr, "{events} events, {repeated} repeated, {asked} requests, {missing} missing");
+        for gap in gaps.iter().take(GAPS_NAMED) {
+            let _ = writeln!(stderr, "missing: {}", described(gap));
+        }
+        if let Some(more) = gaps.len().checked_sub(GAPS_NAMED).filter(|more| *more > 0) {
+            let _ = writeln!(stderr, "missing: {more} more gaps");
+        }
+        let Beyond { events, logs, excuses } = self.ledger.beyond();
+        for (n, what) in [
+            (strange, "messages were no events or states of a unit's, and are left out"),
+            (events, "events were too scattered to be remembered: they were taken as new and may be there twice"),
+            (logs, "journals were forgotten, because one unit had too many: their gaps are not known any more"),
+            (excuses, "'lost' events were too many to be remembered: what they name counts as missing"),
+        ] {
+            if n > 0 {
+                let _ = writeln!(stderr, "{n} {what}");
+            }
         }
     }
+}
+
+/// Whether events or states are published on this topic below the prefix.
+fn is_a_units_word(topic: &str) -> bool {
+    let what = topic.split('/').nth(1);
+    matches!(what, Some("event" | "status" | "health"))
 }
 
 fn described(gap: &Gap) -> String {
@@ -169,7 +195,8 @@ impl Listener for Receiving {
                     self.ledger.online(&unit);
                 }
             }
-            Message::Reply | Message::Other => {}
+            Message::Reply => {}
+            Message::Other => self.counts.strange += u64::from(is_a_units_word(topic)),
         }
         Ok(())
     }

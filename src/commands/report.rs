@@ -1,7 +1,7 @@
 //! `tawny report`: what happened, as a document.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -111,6 +111,9 @@ pub fn run(args: &ReportArgs) -> Result<(), CommandError> {
     let place = args.place.clone();
     let settings = Settings { place, since, until, calendar: args.zone.clone(), made, sources };
     let report = Report::new(all, &settings);
+    if report.input.beyond > 0 {
+        tracing::warn!("{} events do not fit into memory and are not in the report", report.input.beyond);
+    }
     let text = match args.format {
         ReportFormat::Csv => csv(&report),
         ReportFormat::Json => json(&report),
@@ -143,6 +146,23 @@ fn moment(text: Option<&str>, zone: &Calendar, now: UtcMillis) -> Result<Option<
     }
 }
 
+/// No event is longer: a line beyond it is none.
+const LONGEST_LINE: u64 = 1 << 20;
+
+/// A file and the checksum of what was read of it.
+struct Summed {
+    file: File,
+    sum: Sha256,
+}
+
+impl Read for Summed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(buffer)?;
+        self.sum.update(buffer.get(..n).unwrap_or_default());
+        Ok(n)
+    }
+}
+
 #[derive(Default)]
 struct Inputs {
     all: Collection,
@@ -165,20 +185,27 @@ impl Inputs {
     }
 
     fn lines(&mut self, path: &Path) -> Result<(), CommandError> {
-        let mut file = BufReader::new(File::open(path).map_err(|e| failed(path, &e))?);
-        let (mut line, mut sum) = (Vec::new(), Sha256::new());
+        let file = File::open(path).map_err(|e| failed(path, &e))?;
+        let mut file = BufReader::new(Summed { file, sum: Sha256::new() });
+        let mut line = Vec::new();
         loop {
             line.clear();
-            if file.read_until(b'\n', &mut line).map_err(|e| failed(path, &e))? == 0 {
+            let n = file.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(|e| failed(path, &e))?;
+            if n == 0 {
                 break;
             }
-            sum.update(&line);
+            if n as u64 == LONGEST_LINE && line.last() != Some(&b'\n') {
+                file.skip_until(b'\n').map_err(|e| failed(path, &e))?;
+                self.all.add_unreadable();
+                continue;
+            }
             match std::str::from_utf8(&line).map(str::trim) {
                 Ok("") => {}
                 Ok(text) => self.all.add(text, None),
                 Err(_) => self.all.add_unreadable(),
             }
         }
+        let sum = file.into_inner().sum;
         self.sources.push(Source { name: file_name(path), sha256: Some(to_hex(&sum.finalize())) });
         Ok(())
     }

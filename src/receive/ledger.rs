@@ -9,8 +9,13 @@
 //!
 //! What a unit says it has lost, and what was given up, is not asked for; should
 //! it come after all, it is as new as any other. Only what came can come twice.
+//!
+//! Units may say anything, and there may be any number of them: journals, ranges
+//! of numbers and requests are bounded. What does not fit is taken as new, is not
+//! remembered, and is counted ([`Ledger::beyond`]): nothing is dropped for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 /// From the first sight of a gap to the first request: what is on its way may
@@ -26,9 +31,34 @@ const TRIES: u32 = 8;
 /// Numbers asked for at once.
 const SPAN: u64 = 5_000;
 
-/// Journals remembered; beyond it, events of further ones are not told apart
-/// from repeated ones, so all are taken as new.
-const LOGS: usize = 100_000;
+/// Numbers are from 1 to this: the largest that every program reads exactly from
+/// JSON. A unit with a thousand events a second needs 285,000 years.
+pub const HIGHEST: u64 = (1 << 53) - 1;
+
+/// Units whose numbers are checked. Events of further ones are not told apart from
+/// repeated ones, so all are taken as new.
+const UNITS: usize = 10_000;
+
+/// Journals remembered of each unit; a further one takes the place of the oldest. A
+/// unit has a new journal only when its old one is gone or broken.
+const LOGS: usize = 16;
+
+/// Ranges remembered of each journal. One of an honest unit has a range for each gap
+/// that is not mended yet.
+const RANGES: usize = 10_000;
+
+/// Ranges remembered of all together: some 30 MB.
+const ALL_RANGES: usize = 1_000_000;
+
+/// With [`ALL_RANGES`] in use, each journal may still have so many.
+const FEW_RANGES: usize = 16;
+
+/// Spans given up one after the other before all that is missing is: who answers
+/// nothing to that many requests has not got it.
+const VAIN_SPANS: u32 = 8;
+
+/// Requests at once; the other units' turn comes next.
+const REQUESTS: usize = 100;
 
 /// Disjoint, not adjacent ranges of numbers, by their first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +67,16 @@ struct Ranges(BTreeMap<u64, u64>);
 impl Ranges {
     fn contains(&self, n: u64) -> bool {
         self.0.range(..=n).next_back().is_some_and(|(_, &last)| last >= n)
+    }
+
+    /// Adds them if it then has no more than `most` ranges; whether it did.
+    fn add_within(&mut self, most: usize, first: u64, last: u64) -> bool {
+        let touches = |from: u64, to: u64| self.0.range(..=to).next_back().is_some_and(|(_, &l)| l >= from);
+        if self.0.len() >= most && !touches(first.saturating_sub(1), last.saturating_add(1)) {
+            return false;
+        }
+        self.add(first, last);
+        true
     }
 
     fn add(&mut self, mut first: u64, mut last: u64) {
@@ -59,8 +99,12 @@ impl Ranges {
     fn missing(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
         let mut gaps = Vec::new();
         let mut next = from;
-        if let Some((_, &last)) = self.0.range(..=from).next_back() {
-            next = next.max(last.saturating_add(1));
+        // Beyond the largest number there is none.
+        if let Some((_, &last)) = self.0.range(..=from).next_back()
+            && last >= from
+        {
+            let Some(after) = last.checked_add(1) else { return gaps };
+            next = after;
         }
         for (&first, &last) in self.0.range(from.saturating_add(1)..) {
             if next > to || first > to {
@@ -69,7 +113,8 @@ impl Ranges {
             if first > next {
                 gaps.push((next, first - 1));
             }
-            next = next.max(last.saturating_add(1));
+            let Some(after) = last.checked_add(1) else { return gaps };
+            next = next.max(after);
         }
         if next <= to {
             gaps.push((next, to));
@@ -94,6 +139,11 @@ struct Log {
     due: Option<Duration>,
     /// Requests since something missing came.
     tries: u32,
+    /// Spans given up since something missing came, or the unit did.
+    vain_spans: u32,
+    /// Whether the next span is the highest, not the lowest: what was deleted to make
+    /// room is at the lower end, what was never there at the upper.
+    from_above: bool,
 }
 
 impl Log {
@@ -105,8 +155,53 @@ impl Log {
 
     /// Of these, what there is hope for.
     fn wanted(&self) -> Vec<(u64, u64)> {
+        if self.vain_spans >= VAIN_SPANS {
+            return Vec::new();
+        }
         self.missing().into_iter().flat_map(|(from, to)| self.given_up.missing(from, to)).collect()
     }
+
+    /// What to ask for at `now`, or (`true`) to give up.
+    fn advise(&mut self, now: Duration) -> Option<(bool, (u64, u64))> {
+        let missing = self.wanted();
+        let Some(&(lowest, end)) = missing.first() else {
+            (self.due, self.tries) = (None, 0);
+            return None;
+        };
+        if now < *self.due.get_or_insert(now.saturating_add(GRACE)) {
+            return None;
+        }
+        let highest = missing.last().map_or(end, |gap| gap.1);
+        let span = if self.from_above { span_below(&missing, highest) } else { span_above(&missing, lowest, end) };
+        if self.tries < TRIES {
+            self.due = Some(now.saturating_add(PAUSE * 2u32.pow(self.tries)));
+            self.tries += 1;
+            return Some((false, span));
+        }
+        (self.due, self.tries) = (None, 0);
+        self.from_above = !self.from_above;
+        self.vain_spans += 1;
+        if self.vain_spans >= VAIN_SPANS {
+            return Some((true, (lowest, highest)));
+        }
+        // No more ranges than spans were given up.
+        self.given_up.add(span.0, span.1);
+        Some((true, span))
+    }
+}
+
+/// Small gaps close together are asked for together; what is there already comes
+/// twice and is dropped.
+fn span_above(missing: &[(u64, u64)], from: u64, end: u64) -> (u64, u64) {
+    let to = missing.iter().map(|gap| gap.1).take_while(|to| *to < from.saturating_add(SPAN)).last();
+    (from, to.unwrap_or(end.min(from.saturating_add(SPAN - 1))))
+}
+
+/// The same from the upper end.
+fn span_below(missing: &[(u64, u64)], to: u64) -> (u64, u64) {
+    let least = to.saturating_sub(SPAN - 1);
+    let within = missing.iter().rev().take_while(|gap| gap.1 >= least).map(|gap| gap.0.max(least));
+    (within.last().unwrap_or(least), to)
 }
 
 /// A range of missing numbers.
@@ -122,7 +217,7 @@ pub struct Gap {
     pub to: u64,
 }
 
-/// What to do about a gap.
+/// What to do about a gap. The ranges of an advice may hold numbers that are there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advice {
     /// Ask the unit to send it again.
@@ -139,6 +234,24 @@ pub struct Ledger {
     current: BTreeMap<String, String>,
     /// Whether what was before this receiver's time is wanted too.
     history: bool,
+    /// The journals of each unit that are remembered, the oldest first.
+    known: BTreeMap<String, VecDeque<String>>,
+    /// Whether there are [`ALL_RANGES`].
+    full: bool,
+    /// Whose turn was last.
+    last_asked: String,
+    beyond: Beyond,
+}
+
+/// What did not fit into the ledger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beyond {
+    /// Events taken as new without a look whether they were there already.
+    pub events: u64,
+    /// Journals forgotten because their unit had too many.
+    pub logs: u64,
+    /// `lost` events that excuse nothing because there were too many.
+    pub excuses: u64,
 }
 
 impl Ledger {
@@ -147,26 +260,59 @@ impl Ledger {
         Ledger { history, ..Ledger::default() }
     }
 
+    /// What did not fit.
+    pub fn beyond(&self) -> Beyond {
+        self.beyond
+    }
+
+    /// Makes room for a journal that is not known yet; whether there is some.
+    fn admit(&mut self, unit: &str, log: &str) -> bool {
+        if !self.known.contains_key(unit) && self.known.len() >= UNITS {
+            return false;
+        }
+        let known = self.known.entry(unit.to_owned()).or_default();
+        known.push_back(log.to_owned());
+        if known.len() > LOGS
+            && let Some(oldest) = known.pop_front()
+        {
+            self.logs.remove(&(unit.to_owned(), oldest));
+            self.beyond.logs = self.beyond.logs.saturating_add(1);
+        }
+        true
+    }
+
     fn log(&mut self, unit: &str, log: &str, begin: u64) -> Option<&mut Log> {
         let key = (unit.to_owned(), log.to_owned());
-        if !self.logs.contains_key(&key) && self.logs.len() >= LOGS {
+        if !self.logs.contains_key(&key) && !self.admit(unit, log) {
             return None;
         }
         let begin = if self.history { 1 } else { begin };
         Some(self.logs.entry(key).or_insert_with(|| Log { begin, ..Log::default() }))
     }
 
+    /// Ranges that a journal may have now.
+    fn most_ranges(&self) -> usize {
+        if self.full { FEW_RANGES } else { RANGES }
+    }
+
     /// An event came; whether it is new.
     pub fn event(&mut self, unit: &str, log: &str, seq: u64) -> bool {
-        let Some(log) = self.log(unit, log, seq) else { return true };
+        let most = self.most_ranges();
+        let Some(log) = self.log(unit, log, seq) else {
+            self.beyond.events = self.beyond.events.saturating_add(1);
+            return true;
+        };
         if log.have.contains(seq) {
             return false;
         }
-        log.have.add(seq, seq);
+        if !log.have.add_within(most, seq, seq) {
+            self.beyond.events = self.beyond.events.saturating_add(1);
+            return true;
+        }
         log.begin = log.begin.min(seq);
         if seq <= log.low {
             // What was asked for comes; the rest is asked for when it ceases.
-            (log.due, log.tries) = (None, 0);
+            (log.due, log.tries, log.vain_spans) = (None, 0, 0);
         }
         true
     }
@@ -177,17 +323,21 @@ impl Ledger {
         if from > to {
             return;
         }
-        if let Some(log) = self.log(unit, log, from) {
-            log.excused.add(from, to);
+        let most = self.most_ranges();
+        if let Some(log) = self.log(unit, log, from)
+            && !log.excused.add_within(most, from, to)
+        {
+            self.beyond.excuses = self.beyond.excuses.saturating_add(1);
         }
     }
 
     /// The unit says that it is done with everything up to `low` of its present
     /// journal.
     pub fn status(&mut self, unit: &str, log: &str, low: u64) {
-        self.current.insert(unit.to_owned(), log.to_owned());
+        let name = log.to_owned();
         if let Some(log) = self.log(unit, log, low.saturating_add(1)) {
             log.low = log.low.max(low);
+            self.current.insert(unit.to_owned(), name);
         }
     }
 
@@ -196,7 +346,7 @@ impl Ledger {
     pub fn online(&mut self, unit: &str) {
         let Some(name) = self.current.get(unit) else { return };
         if let Some(log) = self.logs.get_mut(&(unit.to_owned(), name.clone())) {
-            (log.due, log.tries) = (None, 0);
+            (log.due, log.tries, log.vain_spans) = (None, 0, 0);
             log.given_up = Ranges::default();
         }
     }
@@ -209,36 +359,30 @@ impl Ledger {
         all.collect()
     }
 
+    /// How many numbers are missing.
+    pub fn missing(&self) -> u64 {
+        let lengths = self.logs.values().flat_map(Log::missing).map(|(from, to)| (to - from).saturating_add(1));
+        lengths.fold(0, u64::saturating_add)
+    }
+
     /// What to do at `now`. A unit can only be asked about its present journal.
     pub fn advise(&mut self, now: Duration) -> Vec<Advice> {
+        let ranges = self.logs.values().map(|log| log.have.0.len() + log.excused.0.len());
+        self.full = ranges.fold(0, usize::saturating_add) >= ALL_RANGES;
         let mut advice = Vec::new();
-        for (unit, name) in &self.current {
+        // Those after the last one, then the others: each has its turn.
+        let after = (Bound::Excluded(self.last_asked.clone()), Bound::Unbounded);
+        let until = ..=self.last_asked.clone();
+        for (unit, name) in self.current.range(after).chain(self.current.range(until)) {
+            if advice.len() >= REQUESTS {
+                break;
+            }
             let Some(log) = self.logs.get_mut(&(unit.clone(), name.clone())) else { continue };
-            let missing = log.wanted();
-            let Some(&(from, end)) = missing.first() else {
-                (log.due, log.tries) = (None, 0);
-                continue;
-            };
-            if now < *log.due.get_or_insert(now + GRACE) {
-                continue;
+            if let Some((given_up, (from, to))) = log.advise(now) {
+                let gap = Gap { unit: unit.clone(), log: name.clone(), from, to };
+                advice.push(if given_up { Advice::GiveUp(gap) } else { Advice::Ask(gap) });
+                self.last_asked.clone_from(unit);
             }
-            // Small gaps close together are asked for together; what is there
-            // already comes twice and is dropped.
-            let to = missing.iter().map(|gap| gap.1).take_while(|to| *to < from.saturating_add(SPAN)).last();
-            let to = to.unwrap_or(end.min(from.saturating_add(SPAN - 1)));
-            let gap = |from, to| Gap { unit: unit.clone(), log: name.clone(), from, to };
-            if log.tries >= TRIES {
-                for (first, last) in missing.into_iter().take_while(|(first, _)| *first <= to) {
-                    let last = last.min(to);
-                    log.given_up.add(first, last);
-                    advice.push(Advice::GiveUp(gap(first, last)));
-                }
-                (log.due, log.tries) = (None, 0);
-                continue;
-            }
-            log.due = Some(now + PAUSE * 2u32.pow(log.tries));
-            log.tries += 1;
-            advice.push(Advice::Ask(gap(from, to)));
         }
         advice
     }
@@ -261,6 +405,15 @@ mod tests {
             Advice::GiveUp(_) => None,
         };
         ledger.advise(at(seconds)).into_iter().filter_map(range).collect()
+    }
+
+    /// Numbers near those where arithmetic ends.
+    fn edge() -> impl Strategy<Value = u64> {
+        let of = |edge: u64| {
+            (0..4u64, any::<bool>())
+                .prop_map(move |(n, up)| if up { edge.saturating_add(n) } else { edge.saturating_sub(n) })
+        };
+        prop_oneof![of(1), of(5_000), of(1 << 53), of(1 << 63), of(u64::MAX), any::<u64>()]
     }
 
     #[test]
@@ -345,7 +498,120 @@ mod tests {
         assert!(ledger.event("u", "a", 7));
     }
 
+    #[test]
+    fn the_largest_numbers_hurt_nobody() {
+        let mut ledger = Ledger::new(true);
+        for unit in ["u", "v"] {
+            assert!(ledger.event(unit, "a", u64::MAX));
+            assert!(!ledger.event(unit, "a", u64::MAX));
+            ledger.status(unit, "a", u64::MAX);
+            ledger.lost(unit, "b", 1, u64::MAX);
+            ledger.status(unit, "b", u64::MAX);
+        }
+        assert_eq!(ledger.missing(), u64::MAX, "as many as can be counted");
+        assert!(ledger.gaps().iter().all(|gap| (gap.from, gap.to) == (1, u64::MAX - 1)), "{:?}", ledger.gaps());
+    }
+
+    #[test]
+    fn a_unit_that_claims_too_much_is_not_asked_for_ever() {
+        let mut ledger = Ledger::new(true);
+        ledger.event("u", "a", 7);
+        ledger.status("u", "a", HIGHEST);
+        let mut asked = Vec::new();
+        for minute in 0..60 * 24 * 30 {
+            for advice in ledger.advise(at(60 * minute)) {
+                match advice {
+                    Advice::Ask(gap) => {
+                        assert!(gap.to - gap.from < SPAN);
+                        asked.push(gap.from);
+                    }
+                    Advice::GiveUp(_) => {}
+                }
+            }
+        }
+        assert_eq!(asked.len(), (TRIES * VAIN_SPANS) as usize);
+        assert!(asked.contains(&1) && asked.iter().any(|from| *from > HIGHEST - SPAN), "from both ends: {asked:?}");
+        assert_eq!(ledger.missing(), HIGHEST - 1, "it is still missing");
+        ledger.online("u");
+        assert!(ledger.advise(at(1 << 40)).is_empty());
+        assert_eq!(ledger.advise(at((1 << 40) + 3)).len(), 1, "a unit that was mended may have it");
+    }
+
+    #[test]
+    fn what_a_unit_still_holds_is_reached_from_above_though_the_rest_is_gone() {
+        let mut ledger = Ledger::new(true);
+        ledger.status("u", "a", 1_000_000);
+        // What it holds comes when it is asked for; the rest has made room.
+        for second in (0..60 * 60 * 24 * 7).step_by(3) {
+            for advice in ledger.advise(at(second)) {
+                if let Advice::Ask(gap) = advice {
+                    (gap.from.max(950_001)..=gap.to).for_each(|seq| assert!(ledger.event("u", "a", seq)));
+                }
+            }
+        }
+        let gap = Gap { unit: "u".into(), log: "a".into(), from: 1, to: 950_000 };
+        assert_eq!(ledger.gaps(), [gap]);
+    }
+
+    #[test]
+    fn journals_and_gaps_without_end_take_no_memory_and_lose_nothing() {
+        let mut ledger = Ledger::new(false);
+        for name in 0..10_000 {
+            assert!(ledger.event("u", &name.to_string(), 1));
+        }
+        assert_eq!((ledger.logs.len(), ledger.beyond().logs), (LOGS, 10_000 - LOGS as u64));
+        for n in 0..3 * RANGES as u64 {
+            assert!(ledger.event("v", "a", 1 + 2 * n), "each is taken");
+            ledger.lost("w", "a", 1 + 2 * n, 1 + 2 * n);
+        }
+        let kept = |unit: &str| ledger.logs.get(&(unit.into(), "a".into())).map(|l| l.have.0.len() + l.excused.0.len());
+        assert_eq!((kept("v"), kept("w")), (Some(RANGES), Some(RANGES)));
+        let beyond = 2 * RANGES as u64;
+        assert_eq!((ledger.beyond().events, ledger.beyond().excuses), (beyond, beyond));
+        assert!(!ledger.event("v", "a", 1), "what is remembered does not come twice");
+        assert!(ledger.event("v", "a", 2) && !ledger.event("v", "a", 2), "and what closes a gap is remembered");
+    }
+
+    #[test]
+    fn units_without_end_take_no_memory_and_each_has_its_turn() {
+        let mut ledger = Ledger::new(true);
+        for unit in 0..UNITS + 500 {
+            assert!(ledger.event(&format!("{unit:06}"), "a", 5));
+            ledger.status(&format!("{unit:06}"), "a", 5);
+        }
+        assert_eq!((ledger.logs.len(), ledger.current.len(), ledger.beyond().events), (UNITS, UNITS, 500));
+        let mut asked = BTreeSet::new();
+        for step in 0..2 * (UNITS / REQUESTS) as u64 {
+            let advice = ledger.advise(at(10 + step / 20));
+            assert!(advice.len() <= REQUESTS);
+            asked.extend(advice.into_iter().filter_map(|advice| match advice {
+                Advice::Ask(gap) => Some(gap.unit),
+                Advice::GiveUp(_) => None,
+            }));
+        }
+        assert_eq!(asked.len(), UNITS);
+    }
+
     proptest! {
+        #[test]
+        fn whatever_units_say_is_taken_in(
+            said in prop::collection::vec((0..3u8, 0..4u8, 0..5u8, edge(), edge()), 0..60), history: bool,
+        ) {
+            let mut ledger = Ledger::new(history);
+            for (unit, log, what, a, b) in said {
+                let (unit, log) = (unit.to_string(), log.to_string());
+                match what {
+                    0 => drop(ledger.event(&unit, &log, a)),
+                    1 => ledger.lost(&unit, &log, a, b),
+                    2 => ledger.status(&unit, &log, a),
+                    3 => ledger.online(&unit),
+                    _ => drop(ledger.advise(Duration::from_nanos(a))),
+                }
+            }
+            let sum = ledger.gaps().iter().fold(0u64, |sum, gap| sum.saturating_add((gap.to - gap.from).saturating_add(1)));
+            prop_assert_eq!(ledger.missing(), sum);
+        }
+
         #[test]
         fn all_that_comes_is_new_once_and_all_that_is_missing_is_known(
             seqs in prop::collection::vec(1..80u64, 0..120), late in prop::collection::vec(1..80u64, 0..40),
@@ -367,7 +633,7 @@ mod tests {
             let gaps = |ledger: &Ledger| ledger.gaps().iter().flat_map(|gap| gap.from..=gap.to).collect::<Vec<_>>();
             prop_assert_eq!(gaps(&ledger), missing(&seen));
             let mut requests = 0;
-            for second in 0..20_000 {
+            for second in (0..20_000).step_by(5) {
                 requests += asked(&mut ledger, second).len();
             }
             prop_assert!(requests <= TRIES as usize);

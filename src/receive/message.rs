@@ -5,8 +5,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::ledger::Ledger;
+use super::ledger::{HIGHEST, Ledger};
 use crate::event::from_cbor;
+
+/// Longer names of units and journals are none of ours.
+const LONGEST_NAME: usize = 128;
 
 /// What names an event, and what a `lost` event says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -26,8 +29,14 @@ pub struct EventKey {
 impl EventKey {
     /// From an event's JSON; `None` if it is none.
     pub fn read(json: &[u8]) -> Option<EventKey> {
-        serde_json::from_slice(json).ok().filter(|key: &EventKey| key.seq > 0)
+        let key: EventKey = serde_json::from_slice(json).ok()?;
+        let is_ours = (1..=HIGHEST).contains(&key.seq) && is_name(&key.unit) && is_name(&key.log);
+        is_ours.then_some(key)
     }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len())
 }
 
 /// Tells `ledger` of an event; whether it is new.
@@ -35,7 +44,7 @@ pub fn note_event(ledger: &mut Ledger, key: &EventKey) -> bool {
     let new = ledger.event(&key.unit, &key.log, key.seq);
     let number = |value: &Option<serde_json::Value>| value.as_ref().and_then(serde_json::Value::as_u64);
     if let ("lost", Some(from), Some(to)) = (key.kind.as_str(), number(&key.from), number(&key.to)) {
-        ledger.lost(&key.unit, &key.log, from.max(1), to);
+        ledger.lost(&key.unit, &key.log, from.max(1), to.min(HIGHEST));
     }
     new
 }
@@ -104,6 +113,7 @@ impl<'p> Message<'p> {
                 _ => Message::Other,
             },
             "status" | "health" => match serde_json::from_slice(payload) {
+                Ok(Progress { low, ref log, .. }) if low > HIGHEST || !is_name(log) || !is_name(unit) => Message::Other,
                 Ok(progress) => Message::Progress { unit: unit.to_owned(), progress },
                 Err(_) => Message::Other,
             },
@@ -126,6 +136,20 @@ mod tests {
         assert!(matches!(Message::read("gate/event/watch", json), Message::Event { key, .. } if key.seq == 7));
         assert_eq!(Message::read("road/event/watch", json), Message::Other);
         assert!(matches!(Message::read("gate/status", br#"{"log":"abc","low":5}"#), Message::Progress { .. }));
+    }
+
+    #[test]
+    fn a_number_that_json_does_not_carry_exactly_is_none() {
+        let status = |low: u64| format!("{{\"log\":\"abc\",\"low\":{low}}}");
+        let event = |seq: u64| format!("{{\"unit\":\"gate\",\"log\":\"abc\",\"seq\":{seq},\"kind\":\"boot\"}}");
+        for (number, is_ours) in [(HIGHEST, true), (HIGHEST + 1, false), (u64::MAX, false)] {
+            let status = status(number);
+            assert_eq!(Message::read("gate/status", status.as_bytes()) != Message::Other, is_ours, "{status}");
+            let event = event(number);
+            assert_eq!(Message::read("gate/event/boot", event.as_bytes()) != Message::Other, is_ours, "{event}");
+        }
+        let long = format!("{{\"log\":\"{}\",\"low\":1}}", "x".repeat(129));
+        assert_eq!(Message::read("gate/status", long.as_bytes()), Message::Other);
     }
 
     #[test]

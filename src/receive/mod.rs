@@ -9,5 +9,5 @@ mod ledger;
 mod message;
 
 pub use archive::Archive;
-pub use ledger::{Advice, Gap, Ledger};
+pub use ledger::{Advice, Beyond, Gap, Ledger};
 pub use message::{EventKey, Message, Progress, note_event};

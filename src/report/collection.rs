@@ -33,6 +33,15 @@ impl Told {
     }
 }
 
+/// Room for events, as [`Collection::cost`] reckons it: 500,000 or so.
+const ROOM: usize = 768 << 20;
+
+/// Unknown kinds that are told apart.
+const MOST_KINDS: usize = 100;
+
+/// The name of the others.
+const OTHER_KINDS: &str = "others";
+
 /// A correction that came with an event: what to add, and ± ms.
 type Given = Option<(i64, u32)>;
 
@@ -52,8 +61,11 @@ pub struct Tally {
     pub repeated: u64,
     /// Of those, the ones that were not the same the second time.
     pub contradicting: u64,
-    /// Events of kinds that this program does not know.
+    /// Events of kinds that this program does not know; with very many kinds the
+    /// later ones are counted under one name.
     pub unknown: BTreeMap<String, u64>,
+    /// Events that did not fit into memory: nothing else counts them.
+    pub beyond: u64,
 }
 
 /// One journal's numbers.
@@ -78,6 +90,8 @@ pub struct LogFacts {
 pub struct Collection {
     logs: BTreeMap<(String, String), BTreeMap<u64, Entry>>,
     tally: Tally,
+    /// Bytes in use.
+    used: usize,
 }
 
 /// What every event has, whatever its kind.
@@ -113,7 +127,14 @@ impl Collection {
         };
         let entry =
             Entry { event, given: given.or(printed), print: Sha256::digest(plain.trim_end().as_bytes()).into() };
-        let log = self.logs.entry((envelope.unit, envelope.log)).or_default();
+        let cost = Collection::cost(json);
+        let key = (envelope.unit, envelope.log);
+        let is_there = self.logs.get(&key).is_some_and(|log| log.contains_key(&envelope.seq));
+        if !is_there && self.used.saturating_add(cost) > ROOM {
+            self.tally.beyond += 1;
+            return;
+        }
+        let log = self.logs.entry(key).or_default();
         if let Some(old) = log.get_mut(&envelope.seq) {
             self.tally.repeated += 1;
             if old.print == entry.print {
@@ -124,12 +145,22 @@ impl Collection {
             return;
         }
         if entry.event.is_none() {
-            *self.tally.unknown.entry(envelope.kind).or_default() += 1;
+            let unknown = &mut self.tally.unknown;
+            let is_told = unknown.len() < MOST_KINDS || unknown.contains_key(&envelope.kind);
+            let kind = if is_told { envelope.kind } else { OTHER_KINDS.to_owned() };
+            *unknown.entry(kind).or_default() += 1;
         }
+        self.used += cost;
         log.insert(envelope.seq, entry);
     }
 
-    /// A line that is not even text.
+    /// Bytes that an event takes here and in a report: what every event takes, and
+    /// its texts twice.
+    fn cost(json: &str) -> usize {
+        800 + json.len().saturating_mul(2)
+    }
+
+    /// A line that is not even text, or endless.
     pub fn add_unreadable(&mut self) {
         self.tally.unreadable += 1;
     }
@@ -145,7 +176,7 @@ impl Collection {
             let (&first, _) = entries.first_key_value()?;
             let (&last, _) = entries.last_key_value()?;
             let events = entries.len() as u64;
-            let missing = (last - first).saturating_add(1).saturating_sub(events);
+            let missing = last.saturating_sub(first).saturating_add(1).saturating_sub(events);
             Some(LogFacts { unit: unit.clone(), log: log.clone(), first, last, events, missing })
         });
         facts.collect()
@@ -214,7 +245,7 @@ mod tests {
         }
         let log = LogFacts { unit: "u".into(), log: "a".into(), first: 2, last: 5, events: 2, missing: 2 };
         assert_eq!(all.logs(), [log]);
-        let Tally { unreadable, repeated, contradicting, unknown } = all.tally().clone();
+        let Tally { unreadable, repeated, contradicting, unknown, .. } = all.tally().clone();
         assert_eq!((unreadable, repeated, contradicting, unknown["tide"]), (1, 2, 1, 1));
         assert_eq!(all.told().len(), 1);
     }

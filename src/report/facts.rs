@@ -9,12 +9,22 @@ use super::calendar::Calendar;
 use super::collection::{Collection, LogFacts, Tally, Told};
 use super::heat::{Heat, heat};
 use super::pairs::{Pairs, pairs};
-use super::watched::{Watched, joined, watched};
+use super::totals::{Totals, totals};
+use super::watched::{Span, Watched, joined, watched};
 use crate::domain::{Group, UtcMillis};
 use crate::event::{Body, Conf, Keepsake, Phase, TimeSource};
 
 /// Of a clip that says it shows more sightings, only so many are told of it.
 const MOST_IN_A_CLIP: usize = 200;
+
+/// Of the files that belong to one crossing, only so many are named.
+const MOST_KEPT: usize = 20;
+
+/// Units whose hours are drawn, those with the most crossings.
+const MOST_MAPS: usize = 50;
+
+/// Days of all these maps together.
+const MOST_MAP_DAYS: usize = 3_000;
 
 /// What the report is asked for.
 #[derive(Debug, Clone)]
@@ -108,26 +118,12 @@ pub struct Crossing {
     /// Files kept on the unit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Kept>,
+    /// Files that are not named here because there are so many.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub kept_left_out: u64,
     /// From a recording, not from a live camera.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub recording: bool,
-}
-
-/// Crossings of one line by class and direction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LineTotals {
-    /// The unit.
-    pub unit: String,
-    /// The camera.
-    pub cam: String,
-    /// The line.
-    pub wire: String,
-    /// The names of the directions.
-    pub directions: Vec<String>,
-    /// For each group and class, how many in each direction.
-    pub rows: Vec<(Group, String, Vec<u64>)>,
-    /// All of them.
-    pub total: u64,
 }
 
 /// Several that passed the same line the same way, close together.
@@ -214,7 +210,8 @@ pub struct Report {
     /// Crossings by group.
     pub groups: BTreeMap<Group, u64>,
     /// Crossings by line, class and direction.
-    pub totals: Vec<LineTotals>,
+    #[serde(flatten)]
+    pub totals: Totals,
     /// Different objects that were seen, whether they crossed a line or not.
     pub seen: BTreeMap<Group, u64>,
     /// Whether anything comes from a recording.
@@ -225,6 +222,9 @@ pub struct Report {
     pub timing: Timing,
     /// By unit.
     pub heat: Vec<Heat>,
+    /// Units of which there is none here because there are so many.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub heat_left_out: u64,
     /// In the order of time.
     pub convoys: Vec<Convoy>,
     /// Possibly the same, returning.
@@ -259,6 +259,7 @@ impl Report {
         for crossing in &crossings {
             *groups.entry(crossing.grp).or_default() += 1;
         }
+        let (heat, heat_left_out) = heats(&units, &crossings, &watched, &settings.calendar);
         Report {
             place: settings.place.clone(),
             made: settings.made,
@@ -270,7 +271,8 @@ impl Report {
             seen: seen(&inside),
             recordings: inside.iter().any(|told| is_recording(told)),
             timing: timing(&crossings),
-            heat: heats(&units, &crossings, &watched, &settings.calendar),
+            heat,
+            heat_left_out,
             convoys: convoys(&told, settings),
             returns: pairs(&crossings),
             notes: notes(&inside),
@@ -288,6 +290,11 @@ impl Report {
     pub fn total(&self) -> u64 {
         self.crossings.len() as u64
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde calls it with
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 fn is_recording(told: &Told) -> bool {
@@ -322,9 +329,12 @@ fn ends(all: &[Told]) -> BTreeMap<(&str, Uuid), (&str, Option<&String>)> {
         .collect()
 }
 
+/// The files that show a sighting, and how many more there are.
+type Files = (Vec<Kept>, u64);
+
 /// Files by the sightings that they show.
-fn kept(all: &[Told]) -> BTreeMap<(&str, Uuid), Vec<Kept>> {
-    let mut by_id: BTreeMap<(&str, Uuid), Vec<Kept>> = BTreeMap::new();
+fn kept(all: &[Told]) -> BTreeMap<(&str, Uuid), Files> {
+    let mut by_id: BTreeMap<(&str, Uuid), Files> = BTreeMap::new();
     for told in all {
         let Body::Kept { id, what, file, bytes, sha256, of, .. } = &told.event.body else { continue };
         let name = serde_json::to_value(what).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
@@ -334,7 +344,12 @@ fn kept(all: &[Told]) -> BTreeMap<(&str, Uuid), Vec<Kept>> {
             Keepsake::Clip => of.get(..MOST_IN_A_CLIP).unwrap_or(of),
         };
         for sighting in shown {
-            by_id.entry((&told.event.unit, *sighting)).or_default().push(kept.clone());
+            let (list, more) = by_id.entry((&told.event.unit, *sighting)).or_default();
+            if list.len() < MOST_KEPT {
+                list.push(kept.clone());
+            } else {
+                *more += 1;
+            }
         }
     }
     by_id
@@ -366,7 +381,8 @@ fn crossings(all: &[Told], inside: &[&Told], calendar: &Calendar) -> Vec<Crossin
                 id: *id,
                 gid: *gid,
                 still: end.and_then(|(_, still)| still.cloned()),
-                kept: kept.get(&key).cloned().unwrap_or_default(),
+                kept: kept.get(&key).map_or_else(Vec::new, |(list, _)| list.clone()),
+                kept_left_out: kept.get(&key).map_or(0, |(_, more)| *more),
                 recording: is_recording(told),
             })
         }
@@ -375,31 +391,6 @@ fn crossings(all: &[Told], inside: &[&Told], calendar: &Calendar) -> Vec<Crossin
     let mut list: Vec<Crossing> = inside.iter().filter_map(of).collect();
     list.sort_by(|a, b| (a.t, &a.unit, &a.log, a.seq).cmp(&(b.t, &b.unit, &b.log, b.seq)));
     list
-}
-
-fn totals(crossings: &[Crossing]) -> Vec<LineTotals> {
-    type Counts<'a> = BTreeMap<(Group, &'a str), BTreeMap<&'a str, u64>>;
-    let mut lines: BTreeMap<(&str, &str, &str), Counts<'_>> = BTreeMap::new();
-    for c in crossings {
-        let classes = lines.entry((&c.unit, &c.cam, &c.wire)).or_default();
-        *classes.entry((c.grp, &c.cls)).or_default().entry(&c.dir).or_default() += 1;
-    }
-    let line = |((unit, cam, wire), classes): ((&str, &str, &str), Counts<'_>)| {
-        let directions: BTreeSet<&str> = classes.values().flat_map(|dirs| dirs.keys().copied()).collect();
-        let row = |(&(grp, cls), dirs): (&(Group, &str), &BTreeMap<&str, u64>)| {
-            (grp, cls.to_owned(), directions.iter().map(|dir| dirs.get(dir).copied().unwrap_or(0)).collect())
-        };
-        let rows: Vec<(Group, String, Vec<u64>)> = classes.iter().map(row).collect();
-        LineTotals {
-            unit: unit.to_owned(),
-            cam: cam.to_owned(),
-            wire: wire.to_owned(),
-            directions: directions.iter().map(|&dir| dir.to_owned()).collect(),
-            total: rows.iter().flat_map(|(.., counts)| counts).sum(),
-            rows,
-        }
-    };
-    lines.into_iter().map(line).collect()
 }
 
 /// Different sightings by group.
@@ -442,13 +433,33 @@ fn timing(crossings: &[Crossing]) -> Timing {
     timing
 }
 
-fn heats(units: &BTreeSet<String>, crossings: &[Crossing], watched: &[Watched], calendar: &Calendar) -> Vec<Heat> {
-    let one = |unit: &String| {
-        let times: Vec<UtcMillis> = crossings.iter().filter(|c| c.unit == *unit).map(|c| c.t).collect();
-        let spans = watched.iter().filter(|w| w.unit == *unit).flat_map(|w| w.spans.iter().copied()).collect();
-        heat(unit, &times, &joined(spans), calendar)
+/// Those of the units with the most crossings, by name, and how many others there are.
+fn heats(
+    units: &BTreeSet<String>,
+    crossings: &[Crossing],
+    watched: &[Watched],
+    calendar: &Calendar,
+) -> (Vec<Heat>, u64) {
+    let mut times: BTreeMap<&str, Vec<UtcMillis>> = units.iter().map(|unit| (unit.as_str(), Vec::new())).collect();
+    let mut spans: BTreeMap<&str, Vec<Span>> = BTreeMap::new();
+    for c in crossings {
+        times.entry(&c.unit).or_default().push(c.t);
+    }
+    for w in watched {
+        spans.entry(&w.unit).or_default().extend(&w.spans);
+    }
+    times.retain(|unit, list| !list.is_empty() || spans.get(unit).is_some_and(|spans| !spans.is_empty()));
+    let mut busiest: Vec<(&str, Vec<UtcMillis>)> = times.into_iter().collect();
+    busiest.sort_by_key(|(_, list)| std::cmp::Reverse(list.len()));
+    let left_out = busiest.len().saturating_sub(MOST_MAPS) as u64;
+    busiest.truncate(MOST_MAPS);
+    busiest.sort_by_key(|(unit, _)| *unit);
+    let most_days = MOST_MAP_DAYS / busiest.len().max(1);
+    let one = |(unit, times): (&str, Vec<UtcMillis>)| {
+        heat(unit, &times, &joined(spans.remove(unit).unwrap_or_default()), calendar, most_days)
     };
-    units.iter().map(one).filter(|heat| !heat.days.is_empty()).collect()
+    let maps = busiest.into_iter().map(one).filter(|heat| !heat.days.is_empty()).collect();
+    (maps, left_out)
 }
 
 /// Those of which a part lies in the period, whole.

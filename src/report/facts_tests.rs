@@ -54,7 +54,7 @@ fn crossings_are_counted_as_reported_and_told_what_became_of_them() {
     ];
     let report = Report::new(collection(bodies), &settings());
     assert_eq!((report.total(), report.groups[&Group::Vehicle]), (3, 3));
-    let line = &report.totals[0];
+    let line = &report.totals.lines[0];
     assert_eq!((line.directions.join(" "), line.total), ("in out".into(), 3));
     assert_eq!(
         line.rows,
@@ -151,6 +151,42 @@ fn of_nothing_there_is_nothing_to_report() {
     assert_eq!((report.total(), report.period, report.heat.len()), (0, None, 0));
 }
 
+#[test]
+fn files_and_units_without_end_are_cut_and_counted() {
+    let kept = |id: u128| Body::Kept {
+        id: Uuid::from_u128(id),
+        cam: "road".into(),
+        what: Keepsake::Clip,
+        file: "somewhere".into(),
+        bytes: 9,
+        sha256: format!("{id:064x}"),
+        to: None,
+        of: vec![Uuid::from_u128(1)],
+    };
+    let bodies = (100..200).map(kept).chain([crossing_body(1, "car", "in")]).collect();
+    let report = Report::new(collection(bodies), &settings());
+    assert_eq!(
+        (report.crossings[0].kept.len(), report.crossings[0].kept_left_out),
+        (MOST_KEPT, 100 - MOST_KEPT as u64)
+    );
+
+    let mut all = Collection::default();
+    for n in 0..300 {
+        let from = UtcMillis(0);
+        let to = UtcMillis(90 * 86_400_000);
+        let watch = Body::Watch { cam: "road".into(), from, to, frames: 1, blind_s: Seconds(0.0), paused_s: None };
+        let stamp = Stamp { t: to, uncertainty_ms: None, source: TimeSource::Ntp, boot: 1, mono_ms: 1 };
+        all.add(
+            &Event::new(&format!("u{n}"), &LogId("a".into()), 1, Draft { stamp, body: watch, replay: false }).to_json(),
+            None,
+        );
+    }
+    let report = Report::new(all, &settings());
+    let days: usize = report.heat.iter().map(|heat| heat.days.len()).sum();
+    assert_eq!((report.heat.len(), report.heat_left_out, days), (MOST_MAPS, 300 - MOST_MAPS as u64, MOST_MAP_DAYS));
+    assert_eq!(report.watched.len(), 300);
+}
+
 proptest! {
     #[test]
     fn totals_add_up(list in prop::collection::vec((0u128..9, 0usize..3, 0usize..2), 0..60)) {
@@ -161,7 +197,7 @@ proptest! {
         let report = Report::new(collection(bodies), &settings());
         let n = list.len() as u64;
         prop_assert_eq!(report.total(), n);
-        prop_assert_eq!(report.totals.iter().map(|line| line.total).sum::<u64>(), n);
+        prop_assert_eq!(report.totals.lines.iter().map(|line| line.total).sum::<u64>(), n);
         prop_assert_eq!(report.groups.values().sum::<u64>(), n);
         prop_assert_eq!(report.timing.sources.values().sum::<u64>(), n);
         let hours: u64 = report.heat.iter().flat_map(|heat| &heat.days).map(|day| day.total).sum();

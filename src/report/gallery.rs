@@ -17,6 +17,9 @@ const LARGEST: u64 = 16 << 20;
 /// With more pictures a page becomes too heavy for a phone; the others are named.
 pub const MOST_PICTURES: usize = 500;
 
+/// Bytes of all pictures together: a third more in the page.
+const MOST_PICTURE_BYTES: usize = 64 << 20;
+
 /// What became of a file that an event names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checked {
@@ -34,6 +37,7 @@ pub struct Gallery {
     /// Whether full-size stills are shown.
     pub clear: bool,
     pictures: BTreeMap<Uuid, Vec<u8>>,
+    bytes: usize,
     checked: BTreeMap<(Uuid, String), Checked>,
     /// Pictures that would have been shown if there were not so many.
     pub left_out: u64,
@@ -93,7 +97,11 @@ impl Gallery {
         };
         self.checked.insert(key, checked);
         let Some(bytes) = bytes.filter(|bytes| show && checked == Checked::Agrees && is_jpeg(bytes)) else { return };
-        if self.pictures.len() < MOST_PICTURES || self.pictures.contains_key(&item.id) {
+        let old = self.pictures.get(&item.id).map_or(0, Vec::len);
+        let is_room = self.pictures.len() < MOST_PICTURES || old > 0;
+        let sum = self.bytes.saturating_sub(old).saturating_add(bytes.len());
+        if is_room && sum <= MOST_PICTURE_BYTES {
+            self.bytes = sum;
             self.pictures.insert(item.id, bytes);
         } else {
             self.left_out += 1;

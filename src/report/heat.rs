@@ -51,8 +51,9 @@ pub struct Heat {
 }
 
 /// Counts `times` (of crossings) in the local hours of `calendar`. `spans` are what
-/// any camera watched, joined and in order.
-pub fn heat(unit: &str, times: &[UtcMillis], spans: &[Span], calendar: &Calendar) -> Heat {
+/// any camera watched, joined and in order; no more than the latest `most_days` are
+/// told of.
+pub fn heat(unit: &str, times: &[UtcMillis], spans: &[Span], calendar: &Calendar, most_days: usize) -> Heat {
     let mut counted: BTreeMap<Date, [u64; 24]> = BTreeMap::new();
     for &t in times {
         if let Some((day, hour)) = calendar.day_and_hour(t)
@@ -63,7 +64,7 @@ pub fn heat(unit: &str, times: &[UtcMillis], spans: &[Span], calendar: &Calendar
     }
     let mut days = days(&counted, spans, calendar);
     let span = days.first().zip(days.last()).map_or(0, |(&a, &b)| (b - a).get_days().unsigned_abs() as usize + 1);
-    let skip = days.len().saturating_sub(MOST_DAYS);
+    let skip = days.len().saturating_sub(most_days.min(MOST_DAYS));
     days.drain(..skip);
     let coverage = coverage(&days, spans, calendar);
     let rows: Vec<HeatDay> = days
@@ -144,7 +145,7 @@ mod tests {
         let zone = Calendar::parse("+02:00").unwrap();
         let times = [t("2026-05-01T21:10:00Z"), t("2026-05-01T22:10:00Z"), t("2026-05-01T22:50:00Z")];
         let spans = [(t("2026-05-01T21:30:00Z").0, t("2026-05-01T23:00:00Z").0)];
-        let heat = heat("u", &times, &spans, &zone);
+        let heat = heat("u", &times, &spans, &zone, MOST_DAYS);
         assert_eq!(
             heat.days.iter().map(|d| (d.day.as_str(), d.total)).collect::<Vec<_>>(),
             [("2026-05-01", 1), ("2026-05-02", 2)]
@@ -159,7 +160,13 @@ mod tests {
     #[test]
     fn a_clock_that_was_wrong_by_decades_makes_no_endless_picture() {
         let zone = Calendar::utc();
-        let heat = heat("u", &[UtcMillis(0), t("2026-05-01T00:00:00Z")], &[(0, t("2026-05-02T00:00:00Z").0)], &zone);
+        let heat = heat(
+            "u",
+            &[UtcMillis(0), t("2026-05-01T00:00:00Z")],
+            &[(0, t("2026-05-02T00:00:00Z").0)],
+            &zone,
+            MOST_DAYS,
+        );
         assert_eq!((heat.days.len(), heat.crossings_left_out), (2, 0));
         assert!(heat.days_left_out > 20_000);
         assert_eq!(heat.days[1].watched_min, [60; 24]);
@@ -173,7 +180,7 @@ mod tests {
         ) {
             let times: Vec<UtcMillis> = times.into_iter().map(UtcMillis).collect();
             let spans = joined(spans.into_iter().map(|(a, n)| (a, a + n)).collect());
-            let heat = heat("u", &times, &spans, &Calendar::utc());
+            let heat = heat("u", &times, &spans, &Calendar::utc(), MOST_DAYS);
             let shown: u64 = heat.days.iter().map(|d| d.total).sum();
             prop_assert_eq!(shown + heat.crossings_left_out, times.len() as u64);
             for day in &heat.days {

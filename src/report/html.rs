@@ -21,6 +21,12 @@ use std::time::Duration;
 /// More notes than this make nobody wiser.
 const MOST_NOTES: usize = 200;
 
+/// Names of units in one sentence.
+const MOST_NAMES: usize = 20;
+
+/// Journals listed.
+const MOST_LOGS: usize = 200;
+
 /// The whole page.
 pub fn html(report: &Report, gallery: &Gallery) -> String {
     let style = STANDARD.encode(Sha256::digest(STYLE));
@@ -79,7 +85,8 @@ fn head(report: &Report, title: &str) -> Markup {
             h1 { (title) }
             @if let Some(period) = &report.period { p class="lead" { (told(report, period)) } }
             @if report.place.is_some() && !report.units.is_empty() {
-                p class="soft" { "Recorded by " (report.units.iter().map(|unit| shown(unit)).collect::<Vec<_>>().join(", ")) "." }
+                p class="soft" { "Recorded by " (report.units.iter().map(|unit| shown(unit)).take(MOST_NAMES).collect::<Vec<_>>().join(", "))
+                    @if report.units.len() > MOST_NAMES { " and " (report.units.len() - MOST_NAMES) " more" } "." }
             }
             @if report.recordings {
                 p class="warn" { strong { "Recorded video. " }
@@ -145,9 +152,14 @@ fn totals(report: &Report) -> Markup {
     html! {
         section {
             h2 { "Crossings by class and direction" }
-            @if report.totals.is_empty() { p { "No crossing was recorded in this period." } }
-            @for line in &report.totals { (tables::totals(report, line)) }
-            @if report.totals.len() > 1 {
+            @if report.totals.lines.is_empty() { p { "No crossing was recorded in this period." } }
+            @for line in &report.totals.lines { (tables::totals(report, line)) }
+            @if report.totals.left_out > 0 {
+                p { (count(report.totals.left_out, "more line is", "more lines are")) " not shown, with "
+                    (count(report.totals.crossings_left_out, "crossing", "crossings")) " that "
+                    (if report.totals.crossings_left_out == 1 { "is" } else { "are" }) " counted in all sums." }
+            }
+            @if report.totals.lines.len() > 1 {
                 p { "All lines together: " strong { (count(report.total(), "crossing", "crossings")) } ". "
                     "An object that passes several lines is counted at each of them." }
             }
@@ -160,6 +172,9 @@ fn when(report: &Report) -> Markup {
         section {
             h2 { "When: by hour and day" }
             @if report.heat.is_empty() { p { "Nothing to show." } }
+            @if report.heat_left_out > 0 {
+                p { "The units with the most crossings; " (count(report.heat_left_out, "more is", "more are")) " not shown." }
+            }
             @for heat in &report.heat {
                 figure {
                     @if report.units.len() > 1 { h3 { (shown(&heat.unit)) } }
@@ -283,17 +298,19 @@ fn crossings(report: &Report, gallery: &Gallery) -> Markup {
 
 fn records(report: &Report, gallery: &Gallery) -> Markup {
     let files = tables::files(report, gallery);
+    let cut = report.crossings.iter().filter(|c| c.kept_left_out > 0).count() as u64;
     html! {
         section {
             h2 { "Records and checksums" }
             @if !report.logs.is_empty() {
                 p { "A unit numbers its events without gaps, so that it can be seen whether some are missing." }
-                ul { @for log in &report.logs { li {
+                ul { @for log in report.logs.iter().take(MOST_LOGS) { li {
                     (shown(&log.unit)) ", journal " code { (shown(&log.log)) } ": "
                     (count(log.events, "event", "events")) ", numbers " (log.first) " to " (log.last) "; "
                     @if log.missing == 0 { "none in between is missing." }
                     @else { strong { (log.missing) " in between are not in the input." } " They may have been deleted to make room, or not received." }
                 } } }
+                (tables::more(report.logs.len(), MOST_LOGS))
             }
             @if !report.sources.is_empty() {
                 p { "This report was made from:" }
@@ -306,6 +323,9 @@ fn records(report: &Report, gallery: &Gallery) -> Markup {
                 p { "The checksum of each picture and clip was recorded in an event when it was made. " em { "File at hand" }
                     ": whether the file was there when this report was made, and still had that checksum." }
                 (tables::checksums(&files))
+                @if cut > 0 {
+                    p class="soft small" { (count(cut, "crossing has", "crossings have")) " more files in the records than are named here." }
+                }
             }
         }
     }
@@ -315,6 +335,10 @@ fn oddities(report: &Report) -> Markup {
     let input = &report.input;
     let unknown: u64 = input.unknown.values().sum();
     html! {
+        @if input.beyond > 0 {
+            p class="warn" { strong { (count(input.beyond, "event is", "events are")) " left out: they do not fit into memory. " }
+                "Nothing in this report counts them. Make several reports of fewer files." }
+        }
         @if input.unreadable > 0 || input.contradicting > 0 || unknown > 0 {
             ul {
                 @if input.unreadable > 0 { li { (count(input.unreadable, "line was", "lines were")) " no readable event and left out." } }

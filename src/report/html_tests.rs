@@ -27,7 +27,7 @@ fn what_units_and_people_write_is_text_and_never_a_tag() {
     (one.unit, one.cam, one.wire, one.log) = (evil.into(), evil.into(), evil.into(), evil.into());
     one.still = Some(evil.into());
     report.units = vec![evil.into()];
-    report.totals = vec![];
+    report.totals = crate::report::Totals::default();
     report.crossings = vec![one];
     let page = html(&report, &Gallery::default());
     assert!(!page.contains("<script") && !page.contains("<img src=x") && !page.contains("onerror=\"y"), "{page}");

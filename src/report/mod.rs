@@ -27,15 +27,17 @@ mod shown;
 mod style;
 mod svg;
 mod tables;
+mod totals;
 mod watched;
 
 pub use calendar::Calendar;
 pub use collection::{Collection, LogFacts, Tally};
 pub use csv::{csv, csv_field};
-pub use facts::{Convoy, Crossing, Kept, LineTotals, Note, Period, Report, Settings, Source, Timing};
+pub use facts::{Convoy, Crossing, Kept, Note, Period, Report, Settings, Source, Timing};
 pub use gallery::{Checked, Gallery};
 pub use heat::{Heat, HeatDay};
 pub use html::html;
 pub use json::json;
 pub use pairs::{Pair, Pairs};
+pub use totals::{LineTotals, Totals};
 pub use watched::Watched;

@@ -7,12 +7,31 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
 use uuid::Uuid;
 
-use super::facts::{Crossing, LineTotals, Report};
+use super::facts::{Crossing, Report};
 use super::gallery::{Checked, Gallery};
 use super::pairs::Pair;
 use super::shown::{duration, shown, uncertainty};
+use super::totals::LineTotals;
 use crate::domain::{Group, UtcMillis};
 use crate::event::TimeSource;
+
+/// Rows of any table but that of crossings. With more, a page makes nobody wiser.
+const MOST_ROWS: usize = 500;
+
+/// Crossings listed in a page: some 10 MB.
+const MOST_CROSSINGS: usize = 10_000;
+
+/// Crossings named beside a file.
+const MOST_NUMBERS: usize = 20;
+
+/// That a list of `all` was cut after `most`.
+pub fn more(all: usize, most: usize) -> Markup {
+    html! {
+        @if all > most {
+            p class="soft small" { "And " (all - most) " more that are not shown; they are in the report's JSON form." }
+        }
+    }
+}
 
 /// Several of a group.
 pub fn plural(grp: Group) -> &'static str {
@@ -69,7 +88,7 @@ pub fn watched(report: &Report) -> Markup {
                 th scope="col" class="n" { "No record" }
                 th scope="col" class="n" { "Interruptions" }
             } }
-            tbody { @for one in &report.watched { tr {
+            tbody { @for one in report.watched.iter().take(MOST_ROWS) { tr {
                 th scope="row" { @if several { (shown(&one.unit)) " · " } (shown(&one.cam)) }
                 td class="n" data-label="Watched" { (duration(one.watched)) }
                 td class="n" data-label="Blind" { (duration(one.blind)) }
@@ -78,6 +97,7 @@ pub fn watched(report: &Report) -> Markup {
                 td class="n" data-label="Interruptions" { (one.outages) }
             } } }
         }
+        (more(report.watched.len(), MOST_ROWS))
     }
 }
 
@@ -93,9 +113,7 @@ pub fn notes(report: &Report, most: usize) -> Markup {
                 td { (shown(&note.why)) }
             } } }
         }
-        @if report.notes.len() > most {
-            p class="soft small" { "And " (report.notes.len() - most) " more; they are in the report's JSON form." }
-        }
+        (more(report.notes.len(), most))
     }
 }
 
@@ -107,7 +125,7 @@ pub fn convoys(report: &Report) -> Markup {
                 th scope="col" { "First" } th scope="col" { "Last" } th scope="col" { "Where" }
                 th scope="col" { "Direction" } th scope="col" class="n" { "How many" }
             } }
-            tbody { @for convoy in &report.convoys { tr {
+            tbody { @for convoy in report.convoys.iter().take(MOST_ROWS) { tr {
                 td class="when" data-label="First" {
                     @match convoy.first { Some(t) => (report.calendar.to_the_second(t)), None => "not recorded" }
                 }
@@ -121,6 +139,7 @@ pub fn convoys(report: &Report) -> Markup {
                 td class="n" { (convoy.n) " " (plural(convoy.grp)) }
             } } }
         }
+        (more(report.convoys.len(), MOST_ROWS))
     }
 }
 
@@ -133,7 +152,7 @@ pub fn returns(report: &Report) -> Markup {
                 th scope="col" { "Class" } th scope="col" { "First" } th scope="col" { "The other way" }
                 th scope="col" { "Between" } th scope="col" { "Judgement" }
             } }
-            tbody { @for pair in &report.returns.pairs { @if let Some((out, back)) = both(pair) { tr {
+            tbody { @for pair in report.returns.pairs.iter().take(MOST_ROWS) { @if let Some((out, back)) = both(pair) { tr {
                 td { (shown(&out.cls)) br; small { (place(report, &out.unit, &out.cam, &out.wire)) } }
                 td data-label="First" { (report.calendar.to_the_second(out.t)) br; small { "→ " (shown(&out.dir)) ", no. " (pair.out + 1) } }
                 td data-label="The other way" { (report.calendar.to_the_second(back.t)) br; small { "→ " (shown(&back.dir)) ", no. " (pair.back + 1) } }
@@ -141,6 +160,7 @@ pub fn returns(report: &Report) -> Markup {
                 td { "possibly the same, returning" br; small { (among(pair.among, &out.cls)) } }
             } } } }
         }
+        (more(report.returns.pairs.len(), MOST_ROWS))
     }
 }
 
@@ -168,10 +188,11 @@ pub fn crossings(report: &Report, gallery: &Gallery) -> Markup {
                 th scope="col" { "What" } th scope="col" { "Direction" } th scope="col" { "Where" }
                 th scope="col" { "Record" }
             } }
-            tbody { @for (i, crossing) in report.crossings.iter().enumerate() {
+            tbody { @for (i, crossing) in report.crossings.iter().enumerate().take(MOST_CROSSINGS) {
                 (one_crossing(report, gallery, pictures, i, crossing))
             } }
         }
+        (more(report.crossings.len(), MOST_CROSSINGS))
     }
 }
 
@@ -218,6 +239,8 @@ fn how_sure(c: &Crossing) -> String {
 pub struct FileLine<'a> {
     /// The numbers of the crossings of what it shows.
     crossings: Vec<usize>,
+    /// How many more there are.
+    more: usize,
     what: &'a str,
     /// A clip's own name.
     id: Option<Uuid>,
@@ -239,11 +262,12 @@ pub fn files<'a>(report: &'a Report, gallery: &Gallery) -> Vec<FileLine<'a>> {
             let place = *places.entry((&c.unit, id, sha256)).or_insert(list.len());
             match list.get_mut(place) {
                 Some(line) if line.crossings.last() == Some(&(i + 1)) => {}
-                Some(line) => line.crossings.push(i + 1),
+                Some(line) if line.crossings.len() < MOST_NUMBERS => line.crossings.push(i + 1),
+                Some(line) => line.more += 1,
                 None => {
                     let checked = gallery.checked(id, sha256);
                     let own = (id != c.id).then_some(id);
-                    list.push(FileLine { crossings: vec![i + 1], what, id: own, sha256, checked });
+                    list.push(FileLine { crossings: vec![i + 1], more: 0, what, id: own, sha256, checked });
                 }
             }
         }
@@ -260,8 +284,8 @@ pub fn checksums(files: &[FileLine<'_>]) -> Markup {
                 th scope="col" class="n" { "Crossing" } th scope="col" { "File" }
                 th scope="col" { "SHA-256 as recorded" } th scope="col" { "File at hand" }
             } }
-            tbody { @for file in files { tr {
-                td class="n" data-label="Crossing" { (numbers(file)) }
+            tbody { @for file in files.iter().take(MOST_ROWS) { tr {
+                td class="n" data-label="Crossing" { (numbers(file)) @if file.more > 0 { " and " (file.more) " more" } }
                 td { (shown(file.what)) @if let Some(id) = file.id { br; small { code { (id) } } } }
                 td { code { (shown(file.sha256)) } }
                 td data-label="File at hand" { (match file.checked {
@@ -271,5 +295,6 @@ pub fn checksums(files: &[FileLine<'_>]) -> Markup {
                 }) }
             } } }
         }
+        (more(files.len(), MOST_ROWS))
     }
 }
