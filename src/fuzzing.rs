@@ -57,7 +57,11 @@ pub fn event(data: &[u8]) {
 pub fn command(data: &[u8]) {
     if let Ok(Command::Signed(signed)) = parse(data) {
         assert!(signed.check("unit", &[]).is_err());
+        // What is read has the lines of its version, and is written as it was.
+        let lines = signed.wording().lines("unit").map(|text| text.split(|byte| *byte == b'\n').count());
+        assert_eq!(lines, Ok(if signed.holds.is_some() { 7 } else { 6 }));
         let _ = What::read(&signed.text);
+        assert_eq!(parse(signed.to_json().as_bytes()), Ok(Command::Signed(signed)));
     }
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = What::read(text);

@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use common::broker::{Broker, Subscriber, publish_as, wait_for};
 use common::daemon::{Daemon, Unit};
-use common::operator::{Operator, STREET_AGAIN, alice, log, no_camera, signed, unit};
+use common::operator::{Operator, STREET_AGAIN, alice, log, no_camera, signed, signed_for, ten_minutes, unit};
 use common::program::{Said, tawny};
 use rumqttc::v5::MqttOptions;
 use rumqttc::v5::mqttbytes::v5::PubAckReason;
 use serde_json::{Value, json};
-use tawny::clock::Beat;
+use tawny::clock::{Beat, ClockSource, KernelTime, RtcTime, SystemClock};
 use tawny::config::{UnitConfig, UplinkConfig};
-use tawny::control::{Done, Keyring, LARGEST_PIECE, Order, OutgoingFile, What, signed_text};
-use tawny::domain::{from_hex, to_hex};
+use tawny::control::{Done, Holds, Keyring, LARGEST_PIECE, Order, OutgoingFile, What, Wording, read_boot};
+use tawny::domain::{Mono, UtcMillis, from_hex, to_hex};
 use tawny::evidence::checksum;
 use tawny::journal::{Journal, JournalOptions};
 use tawny::uplink::{LinkSettings, Uplink, UplinkSetup};
@@ -42,7 +42,9 @@ fn only_what_an_operator_signed_for_this_unit_and_journal_is_done_and_only_once(
     };
     refused("a", "{\"id\":\"a\",\"do\":\"pause\",\"for\":\"1h\"}", "unsigned");
     refused("b", &signed(&mallory, &log, "b", 5, pause()), "signature");
-    let for_another = alice.sign("tawny/other", &log, "c", 5, &pause().to_string()).to_json();
+    let text = pause().to_string();
+    let wording = Wording { log: &log, id: "c", n: 5, holds: Some(ten_minutes()), text: &text };
+    let for_another = alice.sign("tawny/other", &wording).unwrap().to_json();
     refused("c", &for_another, "signature");
     refused("d", &signed(&alice, &log, "d", 5, pause()).replace("1h", "2h"), "signature");
     refused("e", &signed(&alice, "other1", "e", 5, pause()), "journal");
@@ -58,7 +60,8 @@ fn only_what_an_operator_signed_for_this_unit_and_journal_is_done_and_only_once(
     assert_eq!((&first["ok"], &first["n"], first["until"].is_string()), (&true.into(), &7.into(), true), "{first}");
     assert_eq!(operator.send("j", false, &good), first, "the same reply");
     refused("k", &signed(&alice, &log, "k", 7, resume()), "replayed");
-    let ping = operator.send("l", false, &signed(&alice, &log, "l", 8, json!({"do": "ping"})));
+    let signed_ping = signed(&alice, &log, "l", 8, json!({"do": "ping"}));
+    let ping = operator.send("l", false, &signed_ping);
     assert_eq!((&ping["ok"], &ping["n"]), (&true.into(), &8.into()));
     assert_eq!(operator.send("m", false, "{\"id\":\"m\",\"do\":\"ping\"}")["ok"], true);
 
@@ -67,7 +70,7 @@ fn only_what_an_operator_signed_for_this_unit_and_journal_is_done_and_only_once(
     let daemon = unit.start();
     operator.wait_online();
     refused("j", &good, "replayed");
-    let last = operator.send("l", false, &signed(&alice, &log, "l", 8, json!({"do": "ping"})));
+    let last = operator.send("l", false, &signed_ping);
     assert_eq!((&last["ok"], &last["repeated"]), (&true.into(), &true.into()), "{last}");
     assert_eq!(operator.send("n", false, &signed(&alice, &log, "n", 9, resume()))["ok"], true);
     let pauses: Vec<Value> =
@@ -148,6 +151,183 @@ fn a_pause_ends_by_itself() {
     assert_eq!(daemon.terminate().code, Some(0));
 }
 
+#[test]
+fn what_says_not_until_when_it_holds_is_done_only_where_that_is_wanted() {
+    let broker = Broker::start();
+    let operator = Operator::new(&broker);
+    let alice = alice();
+    let unit = unit(&broker, &no_camera(), &[&alice]);
+    let daemon = unit.start();
+    operator.wait_online();
+    let log = log(&unit);
+    let resume = || json!({"do": "resume"});
+    let endless = |id: &str, n: u64| signed_for(&alice, &log, id, n, None, resume());
+    let refusal = |id: &str, payload: &str| {
+        let reply = operator.send(id, false, payload);
+        assert_eq!(reply["ok"], false, "{payload}: {reply}");
+        reply["refused"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(refusal("a", &endless("a", (1 << 53) - 1)), "undated");
+    // Months late; and for a boot that is over, whether this machine knows the time or not.
+    let late = Holds { until: UtcMillis(1_777_666_555_123), boot: Some(7) };
+    assert_eq!(refusal("b", &signed_for(&alice, &log, "b", 5, Some(late), resume())), "stale");
+    // That spent its counter; what had no end spent nothing.
+    assert_eq!(refusal("c", &signed(&alice, &log, "c", 5, resume())), "replayed");
+    assert_eq!(operator.send("d", false, &signed(&alice, &log, "d", 6, resume()))["ok"], true);
+    operator.kill(daemon);
+
+    let check = |config: &Path| tawny(["check", "--config", config.to_str().unwrap()]).stdout;
+    assert!(!check(&unit.config()).contains("tawny command v1"));
+    let config = std::fs::read_to_string(unit.config()).unwrap();
+    std::fs::write(unit.config(), format!("{config}accept_v1_commands = true\n")).unwrap();
+    let said = check(&unit.config());
+    assert!(said.contains("tawny command v1") && said.contains("remove accept_v1_commands"), "{said}");
+    let daemon = unit.start();
+    operator.wait_online();
+    assert_eq!(operator.send("e", false, &endless("e", 7))["ok"], true);
+    assert_eq!(refusal("f", &endless("f", 7)), "replayed");
+    assert_eq!(daemon.terminate().code, Some(0));
+}
+
+#[test]
+fn an_old_copy_of_the_journal_makes_no_command_good_again() {
+    let broker = Broker::start();
+    let operator = Operator::new(&broker);
+    let alice = alice();
+    let unit = unit(&broker, &no_camera(), &[&alice]);
+    let daemon = unit.start();
+    operator.wait_online();
+    let log = log(&unit);
+    let pause = signed(&alice, &log, "p", 7, json!({"do": "pause", "for": "24h"}));
+    // The last connection closes it, so that it is one file.
+    assert_eq!(daemon.terminate().code, Some(0));
+    let old = std::fs::read(unit.journal()).unwrap();
+    let daemon = unit.start();
+    operator.wait_online();
+    assert_eq!(operator.send("p", false, &pause)["ok"], true);
+    assert_eq!(operator.send("r", false, &signed(&alice, &log, "r", 8, json!({"do": "resume"})))["ok"], true);
+    let beside = unit.dir.path().join("journal.db.counters");
+    let kept = std::fs::read_to_string(&beside).unwrap();
+    assert!(kept.contains(&format!("{} 8\n", to_hex(&alice.public().key))), "{kept}");
+    assert_eq!(std::fs::metadata(&beside).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // Somebody puts the copy back, and the broker brings what it kept.
+    assert_eq!(daemon.terminate().code, Some(0));
+    let put_back = || {
+        for more in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(unit.dir.path().join(format!("journal.db{more}")));
+        }
+        std::fs::write(unit.journal(), &old).unwrap();
+    };
+    put_back();
+    let daemon = unit.start();
+    operator.wait_status("\"online\"");
+    let again = |id: &str, n: u64| operator.send(id, false, &signed(&alice, &log, id, n, json!({"do": "ping"})));
+    assert_eq!(operator.send("p", false, &pause)["refused"], "replayed");
+    assert_eq!(again("s", 8)["refused"], "replayed");
+    assert_eq!(again("t", 9)["ok"], true);
+    assert!(unit.rows().iter().all(|row| row.event["kind"] != "pause"), "nothing was done");
+    assert_eq!(daemon.terminate().code, Some(0));
+
+    // What is damaged is as if it were not there: the journal alone decides.
+    std::fs::write(&beside, kept.replace(" 8\n", " 9007199254740991\n")).unwrap();
+    let daemon = unit.start();
+    operator.wait_status("\"online\"");
+    assert_eq!(again("u", 9)["refused"], "replayed");
+    assert_eq!(again("v", 10)["ok"], true);
+    let end = daemon.terminate();
+    assert!(end.log.contains("journal.db.counters is damaged"), "{}", end.log);
+    assert!(std::fs::read_to_string(&beside).unwrap().contains(" 10\n"));
+}
+
+/// A machine whose clock is what the test says.
+struct Sim(std::sync::Mutex<KernelTime>);
+
+impl ClockSource for Sim {
+    fn kernel(&self) -> KernelTime {
+        *self.0.lock().unwrap()
+    }
+
+    fn rtc(&self) -> Option<RtcTime> {
+        None
+    }
+}
+
+#[test]
+fn what_was_kept_back_is_stale_and_a_unit_that_does_not_know_the_time_asks_for_its_boot() {
+    const NOW: i64 = 1_900_000_000_000;
+    const BOOT: u32 = 0x0bad_cafe;
+    let broker = Broker::start();
+    let operator = Operator::new(&broker);
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, thread) =
+        Journal::open(JournalOptions::new(dir.path().join("journal.db"), "unit"), Beat::unwatched()).unwrap();
+    let (orders, inbox) = crossbeam_channel::bounded::<Order>(4);
+    let desk = std::thread::spawn(move || {
+        let mut spent = Vec::new();
+        for order in inbox {
+            spent.push(order.what.is_ok());
+            order.answer.send(order.what.map(|_| Done::default()));
+        }
+        spent
+    });
+    let kernel = KernelTime { mono: Mono::from_micros(1_000_000), utc_us: 5_000_000, max_error_us: None, leap: false };
+    let sim = std::sync::Arc::new(Sim(std::sync::Mutex::new(kernel)));
+    let clock = SystemClock::with(sim.clone(), BOOT);
+    let config = UplinkConfig {
+        broker: Some(broker.url()),
+        operator_keys: vec![alice().public().clone()],
+        ..UplinkConfig::default()
+    };
+    let settings = LinkSettings::load_with(&UnitConfig::default(), &config, &clock).unwrap_or_else(|e| panic!("{e}"));
+    let uplink = Uplink::start(UplinkSetup {
+        settings: settings.with_orders(orders),
+        journal: journal.clone(),
+        announce: true,
+        health: None,
+        stills: None,
+        beat: Beat::unwatched(),
+    })
+    .unwrap();
+    operator.wait_online();
+    let log = journal.status().log().0;
+    let mut n = 0;
+    let mut send = |minutes: i64, boot: Option<u32>| {
+        n += 1;
+        let (id, holds) = (format!("c{n}"), Holds { until: UtcMillis(NOW + minutes * 60_000), boot });
+        let payload = signed_for(&alice(), &log, &id, n, Some(holds), json!({"do": "ping"}));
+        let reply = operator.send(&id, false, &payload);
+        assert_eq!(reply["n"], n, "{reply}");
+        assert_eq!(operator.send(&id, false, &payload), reply, "the same again");
+        (reply["refused"].as_str().unwrap_or("done").to_owned(), reply["why"].as_str().unwrap_or("").to_owned())
+    };
+    // It wakes in 1970, and nothing tells it better.
+    assert_eq!(send(10, Some(BOOT)).0, "done");
+    assert_eq!(send(10, None).0, "stale");
+    let (word, why) = send(10, Some(BOOT ^ 1));
+    assert!(word == "stale" && why.contains("0badcafe"), "{word}: {why}");
+    // Now it does.
+    {
+        let mut kernel = sim.0.lock().unwrap();
+        (kernel.utc_us, kernel.max_error_us) = (NOW * 1_000, Some(20_000));
+    }
+    for boot in [None, Some(BOOT), Some(BOOT ^ 1)] {
+        assert_eq!(send(10, boot).0, "done", "{boot:?}");
+        assert_eq!(send(-1, boot).0, "stale", "{boot:?}");
+        // Seven months.
+        let (word, why) = send(-210 * 24 * 60, boot);
+        assert!(word == "stale" && why.contains("here it is 2030-03-17T17:46:40.000Z"), "{word}: {why}");
+        assert_eq!(send(23 * 60, boot).0, "done", "{boot:?}");
+    }
+    assert_eq!(send(25 * 60, Some(BOOT)).0, "range");
+    uplink.stop(Duration::from_secs(3));
+    thread.stop(Duration::from_secs(3)).unwrap();
+    // What is stale comes to the desk, which stores its counter; what is signed for too
+    // long does not.
+    let seen = desk.join().unwrap();
+    assert_eq!((seen.len(), seen.iter().filter(|done| **done).count()), (15, 7));
+}
+
 /// `tawny command` to the unit named "unit", or as `args` say.
 fn command(broker: &Broker, args: &[&str]) -> Said {
     let url = broker.url();
@@ -205,6 +385,9 @@ fn an_operator_makes_a_key_and_commands_with_it() {
     failed(&["pause", "1h"], 2, "--key");
     failed(&["--key", key, "pause", "soon"], 2, "duration");
     failed(&["--key", key, "pause", "25h"], 1, "refused (range)");
+    failed(&["--key", key, "--within", "25h", "resume"], 2, "--within");
+    failed(&["--key", key, "--v1", "resume"], 1, "refused (undated)");
+    assert!(done(&["--key", key, "--within", "24h", "resume"])["ok"] == true);
     let (other, _) = new_key(dir.path(), "other.key");
     failed(&["--key", other.to_str().unwrap(), "resume"], 1, "refused (signature)");
     failed(&["--unit", "nobody", "--key", key, "resume"], 1, "knows no unit nobody");
@@ -213,6 +396,48 @@ fn an_operator_makes_a_key_and_commands_with_it() {
     failed(&["--timeout", "10s", "--key", key, "resume"], 1, "no answer within 10 s");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     failed(&["--key", key, "resume"], 1, "others may read this key");
+}
+
+#[test]
+fn nothing_is_signed_for_a_unit_whose_status_cannot_be_its_own() {
+    let broker = Broker::start();
+    let dir = tempfile::tempdir().unwrap();
+    let (file, _) = new_key(dir.path(), "alice.key");
+    let listener = Operator::new(&broker);
+    let log = "k3v7qa";
+    for (i, (log, boot, word)) in [
+        // What is signed would also be the text of another command, with the last
+        // counter there is.
+        (format!("{log}\nx\n9007199254740991\n"), json!("00000000"), "'log'"),
+        (String::new(), json!("00000000"), "'log'"),
+        (log.to_owned(), json!("0badcafe\n"), "boot"),
+        (log.to_owned(), json!("0BADCAFE"), "boot"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let unit = format!("forged{i}");
+        let status = json!({"v": 1, "state": "online", "log": log, "seq": 1, "low": 1, "boot": boot,
+            "t": "2026-01-01T00:00:00.000Z", "version": "0"});
+        publish_as(None, broker.port, &format!("tawny/{unit}/status"), true, &status.to_string());
+        for (more, what) in [(&[][..], "ping"), (&[][..], "resume"), (&["--v1"][..], "resume")] {
+            if more.contains(&"--v1") && word == "boot" {
+                continue;
+            }
+            let args = [&["--unit", unit.as_str(), "--key", file.to_str().unwrap()][..], more, &[what]].concat();
+            let said = command(&broker, &args);
+            assert_eq!(said.code, Some(1), "{}", said.stderr);
+            assert!(said.stderr.contains("not signed") && said.stderr.contains(word), "{}", said.stderr);
+        }
+        let fetch = ["--unit", &unit, "--key", file.to_str().unwrap(), "clip", "--of", &uuid::Uuid::nil().to_string()];
+        let said = command(&broker, &fetch);
+        assert!(said.code == Some(1) && said.stderr.contains("not signed"), "{}", said.stderr);
+    }
+    // When the last has come, all that could come has.
+    publish_as(None, broker.port, "tawny/last/cmd", false, "{}");
+    wait_for("the last message", || listener.subscriber.messages().iter().any(|m| m.topic == "tawny/last/cmd"));
+    assert!(!listener.subscriber.messages().iter().any(|m| m.topic.contains("forged") && m.topic.ends_with("/cmd")));
+    assert!(!dir.path().join("alice.key.counter").exists(), "no counter was used up");
 }
 
 #[test]
@@ -365,11 +590,21 @@ fn the_references_example_is_what_the_program_signs() {
     assert_eq!(to_hex(&keyring.public().key), example(text, "public key"));
     let (unit, log, id) = (example(text, "unit"), example(text, "log"), example(text, "id"));
     let (n, cmd) = (example(text, "n").parse().unwrap(), example(text, "cmd"));
-    let bytes = signed_text(unit, log, id, n, cmd);
-    assert_eq!(String::from_utf8(bytes).unwrap().replace('\n', "\\n"), example(text, "signed text"));
-    let signed = keyring.sign(unit, log, id, n, cmd);
-    assert_eq!(to_hex(&signed.signature), example(text, "signature"));
+    let until = UtcMillis::parse(example(text, "until")).unwrap();
+    let holds = Holds { until, boot: read_boot(example(text, "boot")) };
+    assert!(holds.boot.is_some());
+    let whole = Wording { log, id, n, holds: Some(holds), text: cmd };
+    for (wording, lines, signature) in [
+        (whole, "signed text", "signature"),
+        (Wording { holds: Some(Holds { boot: None, ..holds }), ..whole }, "text unbound", "signature unbound"),
+        (Wording { holds: None, ..whole }, "text v1", "signature v1"),
+    ] {
+        let bytes = wording.lines(unit).unwrap();
+        assert_eq!(String::from_utf8(bytes).unwrap().replace('\n', "\\n"), example(text, lines));
+        let signed = keyring.sign(unit, &wording).unwrap();
+        assert_eq!(to_hex(&signed.signature), example(text, signature));
+    }
     let payload = example(text, "payload");
     let value = |json: &str| serde_json::from_str::<Value>(json).unwrap();
-    assert_eq!(value(payload), value(&signed.to_json()));
+    assert_eq!(value(payload), value(&keyring.sign(unit, &whole).unwrap().to_json()));
 }

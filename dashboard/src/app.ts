@@ -3,7 +3,7 @@
  * decoder into the fleet and the store; the pages are told that something
  * changed, and read what they show from here.
  */
-import { Commands, type Sent } from './command/command.ts'
+import { Commands, type Sent, type Standing } from './command/command.ts'
 import { counterUsed, lastCounter } from './command/counters.ts'
 import { Fetches, type Fetch } from './fetch/fetches.ts'
 import { forgetAll } from './keep/forget.ts'
@@ -15,6 +15,7 @@ import { clientName, forgetLogin, KEEP_S, remember, type Broker } from './link/s
 import * as asking from './model/asking.ts'
 import { Fleet } from './model/fleet.ts'
 import type { Range } from './model/numbers.ts'
+import { presence } from './model/presence.ts'
 import { loadSettings, saveSettings, type Settings } from './settings.ts'
 import { decodeEvent, decodeHealth, decodeReply, decodeStatus } from './wire/decode.ts'
 import { parseTopic, partsTopic, subscriptions, unitTopic } from './wire/topics.ts'
@@ -27,9 +28,9 @@ export class App {
   readonly fleet = new Fleet()
   readonly stills = new Stills()
   readonly commands = new Commands({
-    publish: (unit, payload) => this.publishCommand(unit, payload),
+    publish: (unit, payload, holdMs) => this.publishCommand(unit, payload, holdMs),
     topicOf: (unit) => unitTopic(this.broker?.prefix ?? '', unit),
-    logOf: (unit) => this.fleet.units.get(unit)?.heard.status?.log,
+    standingOf: (unit) => this.standingOf(unit),
     counters: { last: lastCounter, used: counterUsed },
   })
   /** Files that units were asked for. */
@@ -269,9 +270,17 @@ export class App {
     if (wanted.do === 'still' && 'of' in wanted && wanted.full !== true && isJpeg(bytes)) this.takeStill(unit, wanted.of, bytes, () => {})
   }
 
-  private publishCommand(unit: string, payload: string): Promise<void> {
+  private standingOf(unit: string): Standing | undefined {
+    const heard = this.fleet.units.get(unit)?.heard
+    if (!heard?.status) return undefined
+    const { log, boot } = heard.status
+    const { is } = presence(heard, Date.now())
+    return { log, boot, away: is !== 'online' && is !== 'unknown' }
+  }
+
+  private publishCommand(unit: string, payload: string, holdMs?: number): Promise<void> {
     if (!this.client || !this.broker) return Promise.reject(new Error('not connected'))
-    return this.client.publish(`${unitTopic(this.broker.prefix, unit)}/cmd`, payload)
+    return this.client.publish(`${unitTopic(this.broker.prefix, unit)}/cmd`, payload, holdMs === undefined ? undefined : Math.max(1, Math.floor(holdMs / 1000)))
   }
 
   private cannotKeep(): void {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::fetch::{ClipArgs, StillArgs, Wanted, fetch_file};
-use super::signer::{Signer, say_if_away};
+use super::signer::{HoldArgs, Signer};
 use super::{BrokerArgs, CommandError};
 use crate::config::HumanDuration;
 use crate::control::{Keyring, is_id};
@@ -19,14 +19,16 @@ use crate::uplink::{Question, Standing, ask};
 /// unit trusts (see `tawny key`). Beside the key's file lies FILE.counter, whose
 /// number grows with each command, so that none can be repeated by others.
 ///
-/// A unit that is away gets the command when it comes back, within six hours;
-/// this program waits for its answer no longer than --timeout. still and clip write
+/// A unit that is away gets the command if it comes back while the command holds
+/// (--within); this program waits for its answer no longer than --timeout. still and clip write
 /// a file, and print its name; a connection that breaks on the way is made again.
 ///
 /// Exit code 0: the unit has done it. 1: it refused, did not answer in time, or
 /// cannot be reached. 2: the command line is wrong.
 ///
 /// Example: tawny command --broker mqtts://broker.local --unit gate --key alice.key pause 2h
+///
+/// Example: tawny command … --within 6h pause 2h    # to a unit that sleeps
 #[derive(Debug, Args)]
 pub struct CommandArgs {
     /// Where the unit is connected.
@@ -41,6 +43,9 @@ pub struct CommandArgs {
     /// How long to wait for the answer, or for the next piece of a file
     #[arg(long, value_name = "DURATION", default_value = "30s", global = true)]
     pub timeout: HumanDuration,
+    /// How long it holds.
+    #[command(flatten)]
+    hold: HoldArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -108,11 +113,18 @@ pub fn run(args: &CommandArgs) -> Result<(), CommandError> {
     if args.what.needs_key() && args.key.is_none() {
         return Err(CommandError::Usage("this has to be signed: name your key with --key FILE".to_owned()));
     }
+    args.hold.check()?;
     let failed = |e: &dyn std::fmt::Display| CommandError::Failed(e.to_string());
     let keyring = args.key.as_deref().map(Keyring::open).transpose().map_err(|e| failed(&e))?;
-    if let (Some(wanted), Some(keyring), Some(key)) = (args.what.wanted(), &keyring, &args.key) {
-        let signer = Signer { prefix: &args.broker.prefix, unit: &args.unit, keyring, key };
-        return fetch_file(&args.broker, &signer, args.timeout.0, &wanted);
+    let signer = keyring.as_ref().zip(args.key.as_deref()).map(|(keyring, key)| Signer {
+        prefix: &args.broker.prefix,
+        unit: &args.unit,
+        keyring,
+        key,
+        hold: &args.hold,
+    });
+    if let (Some(wanted), Some(signer)) = (args.what.wanted(), &signer) {
+        return fetch_file(&args.broker, signer, args.timeout.0, &wanted);
     }
     let random = getrandom::u64().map_err(|e| failed(&e))?;
     let id = format!("command-{random:016x}");
@@ -120,16 +132,19 @@ pub fn run(args: &CommandArgs) -> Result<(), CommandError> {
     let text = args.what.json();
     let mut n = None;
     let write = |standing: &Standing| {
-        let (Some(keyring), Some(key)) = (&keyring, &args.key) else { return Ok(unsigned(&id, &text)) };
-        say_if_away(&args.unit, &standing.state);
-        let signer = Signer { prefix: &args.broker.prefix, unit: &args.unit, keyring, key };
-        let (payload, counter) = signer.sign(&standing.log, &id, &text)?;
+        let Some(signer) = &signer else { return Ok(unsigned(&id, &text)) };
+        signer.say_if_away(&standing.state);
+        let (payload, counter) = signer.sign(standing, &id, &text)?;
         n = Some(counter);
         Ok(payload)
     };
-    let question = Question { unit: &args.unit, id: &id, signed: keyring.is_some(), patience: args.timeout.0 };
-    let reply = ask(&settings, &question, write).map_err(|e| failed(&e))?;
-    print(&reply, n)
+    let holds = signer.as_ref().map(Signer::span);
+    let question = Question { unit: &args.unit, id: &id, holds, patience: args.timeout.0 };
+    let reply = ask(&settings, &question, write).map_err(|e| match &signer {
+        Some(signer) => signer.explain(&e),
+        None => failed(&e),
+    })?;
+    print(&reply, n, signer.as_ref())
 }
 
 fn unsigned(id: &str, text: &Value) -> String {
@@ -140,14 +155,16 @@ fn unsigned(id: &str, text: &Value) -> String {
     command.to_string()
 }
 
-/// Prints the reply; `n` is what a signed command was numbered.
-fn print(reply: &Value, n: Option<u64>) -> Result<(), CommandError> {
+/// Prints the reply; `n` is what a signed command was numbered, by whom.
+fn print(reply: &Value, n: Option<u64>, signer: Option<&Signer<'_>>) -> Result<(), CommandError> {
     let plain = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
     let mut out = io::stdout().lock();
     writeln!(out, "{}", plain(&reply.to_string())).and_then(|()| out.flush()).map_err(CommandError::stdout)?;
     let word = |key: &str| plain(reply[key].as_str().unwrap_or("no reason given"));
     if reply["ok"] != true {
-        return Err(CommandError::Failed(format!("refused ({}): {}", word("refused"), word("why"))));
+        let reason = word("refused");
+        let advice = signer.map_or(String::new(), |signer| signer.advice(&reason));
+        return Err(CommandError::Failed(format!("refused ({reason}): {}{advice}", word("why"))));
     }
     if n.is_some() && reply["n"].as_u64() != n {
         return Err(CommandError::Failed("this is no answer to a signed command".to_owned()));

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::private_file::begin_beside;
-use super::signer::{Signer, say_if_away};
+use super::signer::Signer;
 use super::{BrokerArgs, CommandError};
 use crate::clock::utc_now;
 use crate::control::PORTRAIT_WIDTHS;
-use crate::uplink::{AskError, Errand, Recipient, Request, fetch};
+use crate::uplink::{Errand, Recipient, Request, fetch};
 
 /// Which picture.
 #[derive(Debug, Clone, Args)]
@@ -141,12 +141,12 @@ pub fn fetch_file(
     let unwritable = |e: io::Error| CommandError::Failed(format!("cannot write {}: {e}", wanted.output.display()));
     let target = if to_stdout { Target::memory() } else { Target::file(&wanted.output).map_err(unwritable)? };
     let mut delivery = Delivery { signer, wanted, target, bar: None };
-    let errand = Errand { unit: signer.unit, patience };
+    let errand = Errand { unit: signer.unit, patience, holds: signer.span() };
     let fetched = fetch(&settings, errand, &mut delivery);
     if let Some(bar) = &delivery.bar {
         bar.finish_and_clear();
     }
-    fetched.map_err(|e: AskError| CommandError::Failed(e.to_string()))?;
+    fetched.map_err(|e| signer.explain(&e))?;
     let mut out = io::stdout().lock();
     match delivery.target.finish().map_err(unwritable)? {
         Some(bytes) => out.write_all(&bytes),
@@ -170,11 +170,11 @@ impl Recipient for Delivery<'_> {
         if let Some(keys) = command.as_object_mut().filter(|_| request.from > 0 && self.wanted.kept) {
             keys.insert("from".to_owned(), request.from.into());
         }
-        self.signer.sign(&request.standing.log, request.id, &command)
+        self.signer.sign(request.standing, request.id, &command)
     }
 
     fn away(&mut self, state: &str) {
-        say_if_away(self.signer.unit, state);
+        self.signer.say_if_away(state);
     }
 
     fn take(&mut self, new: &[u8], have: u64, bytes: u64) -> io::Result<()> {

@@ -732,6 +732,11 @@ pub struct UplinkConfig {
     /// nobody's.
     #[schemars(example = ["ed25519:c0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec001 alice"])]
     pub operator_keys: Vec<OperatorKey>,
+    /// Whether commands are done, too, that their signer gave no end (`tawny command
+    /// v1`, from programs and dashboards of earlier versions). Whoever can keep a
+    /// message back, the broker's keeper for one, can then have them done months
+    /// later.
+    pub accept_v1_commands: bool,
     /// Shows the unit in Home Assistant, without any configuration there; needs its
     /// MQTT integration at the same broker, and `format` "json". What appears, and
     /// what the broker must allow: docs/guide/home-assistant.md.
@@ -817,6 +822,7 @@ impl Default for UplinkConfig {
             link_timeout: HumanDuration::secs(60),
             daily_bytes: None,
             operator_keys: Vec::new(),
+            accept_v1_commands: false,
             home_assistant: HomeAssistantConfig::default(),
         }
     }

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
+use super::holds::{Holds, read_boot, read_until};
 use super::reply::{Reason, Refusal};
+use super::wording::Wording;
 use crate::config::HumanDuration;
 use crate::domain::from_hex;
 
@@ -14,7 +16,7 @@ use crate::domain::from_hex;
 pub const LARGEST: usize = 4096;
 
 /// The largest counter: what a JSON number holds exactly in every language.
-const LARGEST_COUNTER: u64 = (1 << 53) - 1;
+pub const LARGEST_COUNTER: u64 = (1 << 53) - 1;
 
 /// What somebody wants.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -167,12 +169,21 @@ pub struct Signed {
     pub log: String,
     /// The counter.
     pub n: u64,
+    /// How long it holds; `None`: it does not say (`tawny command v1`).
+    pub holds: Option<Holds>,
     /// Whose signature it claims to be.
     pub key: [u8; 32],
     /// The signature (RFC 8032, section 5.1.6).
     pub signature: [u8; 64],
     /// The command as it was signed: what [`What::read`] takes.
     pub text: String,
+}
+
+impl Signed {
+    /// What was signed.
+    pub fn wording(&self) -> Wording<'_> {
+        Wording { log: &self.log, id: &self.id, n: self.n, holds: self.holds, text: &self.text }
+    }
 }
 
 /// A payload that is no command.
@@ -189,13 +200,10 @@ pub enum Unreadable {
     },
 }
 
-/// Whether `id` may name a command: it becomes a part of a topic.
+/// Whether `id` may name a command, a unit or a journal: it becomes a part of a
+/// topic, and a line of what is signed.
 pub fn is_id(id: &str) -> bool {
-    (1..=64).contains(&id.len()) && is_plain(id)
-}
-
-fn is_plain(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
 
 #[derive(Deserialize)]
@@ -209,9 +217,23 @@ struct Head {
 struct Envelope {
     log: String,
     n: u64,
+    until: Option<String>,
+    boot: Option<String>,
     key: String,
     sig: String,
     cmd: String,
+}
+
+impl Envelope {
+    /// How long it holds; nothing, if it says nothing about it.
+    fn holds(&self) -> Result<Option<Holds>, &'static str> {
+        let Some(until) = &self.until else {
+            return if self.boot.is_none() { Ok(None) } else { Err("'boot' is there without 'until'") };
+        };
+        let until = read_until(until).ok_or("'until' is a time like 2026-05-01T20:15:55.123Z")?;
+        let boot = self.boot.as_deref().map(|boot| read_boot(boot).ok_or("'boot' is 8 hex digits")).transpose()?;
+        Ok(Some(Holds { until, boot }))
+    }
 }
 
 /// Reads what came on a unit's topic for commands. Never panics, whatever the
@@ -246,16 +268,15 @@ fn open(id: &str, payload: &[u8]) -> Result<Command, Refusal> {
 fn signed(id: &str, payload: &[u8]) -> Result<Command, Refusal> {
     let wrong = |why: String| Refusal::new(Reason::Format, why);
     let envelope: Envelope = serde_json::from_slice(payload).map_err(|e| wrong(format!("not understood: {e}")))?;
-    let Envelope { log, n, key, sig, cmd } = envelope;
+    let holds = envelope.holds().map_err(|why| wrong(why.to_owned()))?;
+    let Envelope { log, n, key, sig, cmd, .. } = envelope;
     let key = from_hex(&key).ok_or_else(|| wrong("'key' is 64 hex digits".to_owned()))?;
     let signature = from_hex(&sig).ok_or_else(|| wrong("'sig' is 128 hex digits".to_owned()))?;
-    if !(1..=LARGEST_COUNTER).contains(&n) {
-        return Err(wrong(format!("'n' is from 1 to {LARGEST_COUNTER}")));
+    let signed = Signed { id: id.to_owned(), log, n, holds, key, signature, text: cmd };
+    match signed.wording().fault() {
+        Some(fault) => Err(wrong(fault.to_owned())),
+        None => Ok(Command::Signed(signed)),
     }
-    if log.len() > 64 || !is_plain(&log) {
-        return Err(wrong("'log' is no journal's id".to_owned()));
-    }
-    Ok(Command::Signed(Signed { id: id.to_owned(), log, n, key, signature, text: cmd }))
 }
 
 #[cfg(test)]
@@ -334,10 +355,22 @@ mod tests {
     fn a_signed_command_has_all_its_parts_in_their_form() {
         let whole = serde_json::json!({
             "id": "a", "log": "k3v7qa", "n": 7, "key": "0a".repeat(32), "sig": "0b".repeat(64), "cmd": "anything",
+            "until": "2026-05-01T20:15:55.123Z", "boot": "0badcafe",
         });
         let Ok(Command::Signed(signed)) = parse(whole.to_string().as_bytes()) else { panic!() };
         assert_eq!((signed.key, signed.signature, signed.n), ([10; 32], [11; 64], 7));
         assert_eq!((signed.log.as_str(), signed.text.as_str()), ("k3v7qa", "anything"));
+        let holds = Holds { until: crate::domain::UtcMillis(1_777_666_555_123), boot: Some(0x0bad_cafe) };
+        assert_eq!(signed.holds, Some(holds));
+        let without = |keys: &[&str]| {
+            let mut changed = whole.clone();
+            keys.iter().for_each(|key| drop(changed.as_object_mut().unwrap().remove(*key)));
+            parse(changed.to_string().as_bytes())
+        };
+        let held = |command| matches!(command, Ok(Command::Signed(Signed { holds: Some(h), .. })) if h == Holds { boot: None, ..holds });
+        assert!(held(without(&["boot"])));
+        assert!(matches!(without(&["until", "boot"]), Ok(Command::Signed(Signed { holds: None, .. }))));
+        assert!(without(&["until"]).is_err(), "bound to a boot and to nothing else");
         let with = |key: &str, value: serde_json::Value| {
             let mut changed = whole.clone();
             changed[key] = value;
@@ -348,7 +381,17 @@ mod tests {
             ("n", (1u64 << 53).into()),
             ("n", (-1).into()),
             ("n", 1.5.into()),
+            ("n", ((1u64 << 53) - 1).into()),
             ("log", "a\nb".into()),
+            ("log", "".into()),
+            ("until", "2026-05-01T20:15:55Z".into()),
+            ("until", 1_777_666_555_123u64.into()),
+            ("until", "".into()),
+            ("boot", "0BADCAFE".into()),
+            ("boot", "badcafe".into()),
+            ("boot", 7.into()),
+            ("cmd", "\nx\n7\n{}".into()),
+            ("cmd", "{}\r".into()),
             ("log", 3.into()),
             ("key", "0a".into()),
             ("sig", "zz".repeat(64).into()),

@@ -4,7 +4,8 @@
 //! A counter belongs to a key and only grows. It says nothing about the time, so a
 //! unit needs no clock to tell an old command from a new one. A command names the
 //! journal that keeps the counter: where the journal is lost, no command from
-//! before holds any more.
+//! before holds any more. Where an old copy of it takes its place, the counters
+//! beside it (`counter_file.rs`) are a floor.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,8 @@ use crate::journal::Note;
 /// How the journal's notes about counters begin; the key follows in hex.
 pub const NOTES: &str = "command/";
 
-/// The last command that was accepted from one key.
+/// The last command that was accepted from one key; without its signature where only
+/// the number is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Last {
     n: u64,
@@ -47,6 +49,24 @@ impl Counters {
             Some((from_hex(key.strip_prefix(NOTES)?)?, serde_json::from_str(&value).ok()?))
         };
         notes.into_iter().map(one).collect::<Option<BTreeMap<_, _>>>().map(Counters)
+    }
+
+    /// None of these keys has a lower counter than here from now on; whether that
+    /// changes anything.
+    pub fn raise(&mut self, floors: impl IntoIterator<Item = ([u8; 32], u64)>) -> bool {
+        let mut raised = false;
+        for (key, n) in floors {
+            if self.0.get(&key).is_none_or(|last| last.n < n) {
+                self.0.insert(key, Last { n, sig: String::new() });
+                raised = true;
+            }
+        }
+        raised
+    }
+
+    /// The counter of each key.
+    pub fn all(&self) -> impl Iterator<Item = ([u8; 32], u64)> {
+        self.0.iter().map(|(key, last)| (*key, last.n))
     }
 
     /// Whether `signed` is new.
@@ -81,7 +101,8 @@ mod tests {
     use std::collections::HashMap;
 
     fn signed(key: u8, n: u64, signature: u8) -> Signed {
-        Signed { id: "a".into(), log: "k".into(), n, key: [key; 32], signature: [signature; 64], text: String::new() }
+        let (id, log, text) = ("a".into(), "k".into(), String::new());
+        Signed { id, log, n, holds: None, key: [key; 32], signature: [signature; 64], text }
     }
 
     #[test]
@@ -104,6 +125,21 @@ mod tests {
         assert_eq!(note("command/00", "{}"), None);
         assert_eq!(note(&format!("{NOTES}{}", to_hex(&[1; 32])), "{}"), None);
         assert_eq!(Counters::load([]), Some(Counters::default()));
+    }
+
+    #[test]
+    fn an_old_copy_of_the_journal_makes_nothing_new_again() {
+        let mut counters = Counters::default();
+        let old = counters.accept(&signed(1, 7, 0)).unwrap();
+        counters.accept(&signed(1, 9, 0)).unwrap();
+        let mut rolled_back = Counters::load([(old.key, old.value.unwrap())]).unwrap();
+        assert_eq!(rolled_back.judge(&signed(1, 9, 0)), Judgement::New);
+        assert!(rolled_back.raise(counters.all()));
+        assert_eq!(rolled_back.judge(&signed(1, 9, 0)), Judgement::Old);
+        assert_eq!(rolled_back.judge(&signed(1, 10, 0)), Judgement::New);
+        // Where the journal is as far, its signature still tells a repetition.
+        assert!(!counters.raise([([1; 32], 9), ([1; 32], 3)]));
+        assert_eq!(counters.judge(&signed(1, 9, 0)), Judgement::Repeated);
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::command::Signed;
-use super::signature::signed_text;
+use super::wording::Wording;
 use crate::config::OperatorKey;
 use crate::domain::{UtcMillis, from_hex, to_hex};
 
@@ -146,11 +146,16 @@ impl Keyring {
         &self.public
     }
 
-    /// Signs `text` for `unit` (`<prefix>/<unit>`).
-    pub fn sign(&self, unit: &str, log: &str, id: &str, n: u64, text: &str) -> Signed {
+    /// Signs a command for `unit` (`<prefix>/<unit>`).
+    ///
+    /// # Errors
+    /// When a part of it has not the form that it must have, in plain words.
+    pub fn sign(&self, unit: &str, wording: &Wording<'_>) -> Result<Signed, &'static str> {
         let mut signature = [0; 64];
-        signature.copy_from_slice(self.pair.sign(&signed_text(unit, log, id, n, text)).as_ref());
-        Signed { id: id.to_owned(), log: log.to_owned(), n, key: self.public.key, signature, text: text.to_owned() }
+        signature.copy_from_slice(self.pair.sign(&wording.lines(unit)?).as_ref());
+        let Wording { log, id, n, holds, text } = *wording;
+        let (id, log, text) = (id.to_owned(), log.to_owned(), text.to_owned());
+        Ok(Signed { id, log, n, holds, key: self.public.key, signature, text })
     }
 }
 
@@ -185,15 +190,19 @@ pub fn next_counter(path: &Path, now: UtcMillis) -> Result<u64, KeyringError> {
 impl Signed {
     /// The payload that carries it.
     pub fn to_json(&self) -> String {
-        serde_json::json!({
+        let mut payload = serde_json::json!({
             "id": self.id,
             "log": self.log,
             "n": self.n,
             "key": to_hex(&self.key),
             "sig": to_hex(&self.signature),
             "cmd": self.text,
-        })
-        .to_string()
+        });
+        if let (Some(holds), Some(keys)) = (&self.holds, payload.as_object_mut()) {
+            keys.insert("until".to_owned(), holds.until.to_string().into());
+            keys.extend(holds.boot.map(|boot| ("boot".to_owned(), format!("{boot:08x}").into())));
+        }
+        payload.to_string()
     }
 }
 
@@ -210,7 +219,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::control::{Command, parse};
+    use crate::control::{Command, Holds, parse};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -249,7 +258,12 @@ mod tests {
     #[test]
     fn what_is_signed_is_read_back() {
         let keyring = Keyring::from_secret([3; 32], "alice").unwrap();
-        let signed = keyring.sign("tawny/gate", "k3v7qa", "a", 7, "{\"do\":\"pause\",\"for\":\"1h\"}");
-        assert_eq!(parse(signed.to_json().as_bytes()), Ok(Command::Signed(signed)));
+        let text = "{\"do\":\"pause\",\"for\":\"1h\"}";
+        let until = UtcMillis(1_777_666_555_123);
+        for holds in [Some(Holds { until, boot: Some(7) }), Some(Holds { until, boot: None }), None] {
+            let wording = Wording { log: "k3v7qa", id: "a", n: 7, holds, text };
+            let signed = keyring.sign("tawny/gate", &wording).unwrap();
+            assert_eq!(parse(signed.to_json().as_bytes()), Ok(Command::Signed(signed)));
+        }
     }
 }

@@ -21,6 +21,11 @@ pub enum Reason {
     Signature,
     /// It was signed for another journal of this unit.
     Journal,
+    /// It does not say until when it holds (`tawny command v1`), and this unit takes
+    /// only what does.
+    Undated,
+    /// It held for a while, which is over; or nobody here can tell that it is not.
+    Stale,
     /// It was done before, or one that was signed later was.
     Replayed,
     /// The broker was asked to keep it: it would come again for ever.

@@ -3,7 +3,8 @@
 //! It is the only one that changes what is ordered, so orders and the end of a
 //! pause never cross. For each order the journal first stores, in one transaction,
 //! the counter that keeps it from being done twice, the new state and the event
-//! about it; then it takes effect; then it is answered. A crash in between leaves
+//! about it; then the counter goes into the file beside the journal; then the order
+//! takes effect; then it is answered. A crash in between leaves
 //! what the next start reads from the journal. Files are opened and summed up here;
 //! the link reads them piece by piece.
 
@@ -17,8 +18,8 @@ use super::fetch::Fetch;
 use crate::clock::{Beat, Reading, SystemClock};
 use crate::config::HumanDuration;
 use crate::control::{
-    Done, LONGEST_PAUSE, Order, Orders, OutgoingFile, Pause, PauseSwitch, Picture, Reason, Refusal, SHORTEST_PAUSE,
-    What,
+    CounterFile, Counters, Done, LONGEST_PAUSE, NOTES, Order, Orders, OutgoingFile, Pause, PauseSwitch, Picture,
+    Reason, Refusal, SHORTEST_PAUSE, What,
 };
 use crate::event::{Body, Draft, Phase};
 use crate::evidence::Kind;
@@ -50,7 +51,10 @@ impl OrderDesk {
         let (orders, inbox) = bounded(QUEUE);
         let (stop, stopped) = bounded(0);
         let switch = Arc::new(PauseSwitch::default());
-        let mut desk = Desk { clock, journal, fetch, beat, switch: Arc::clone(&switch), pause: None };
+        let counters = CounterFile::beside(journal.path());
+        let switch_here = Arc::clone(&switch);
+        let spent = Counters::default();
+        let mut desk = Desk { clock, journal, fetch, beat, switch: switch_here, pause: None, counters, spent };
         desk.remember();
         std::thread::Builder::new().name("orders".into()).spawn(move || {
             desk.run(&inbox, &stopped);
@@ -80,9 +84,33 @@ struct Desk {
     beat: Beat,
     switch: Arc<PauseSwitch>,
     pause: Option<Pause>,
+    counters: CounterFile,
+    /// What that file holds.
+    spent: Counters,
 }
 
 impl Desk {
+    /// What the journal and the file beside it know of counters, both in both: the
+    /// journal's may be from a program that kept no file.
+    fn remember_counters(&mut self) {
+        self.spent.raise(self.counters.read());
+        match JournalReader::open(self.journal.path()).and_then(|reader| reader.notes(NOTES)) {
+            Ok(notes) => self.note_spent(notes),
+            Err(e) => tracing::warn!("counters of commands: {e}"),
+        }
+    }
+
+    /// These notes of the journal are committed.
+    fn note_spent(&mut self, notes: impl IntoIterator<Item = (String, String)>) {
+        let news = Counters::load(notes).is_some_and(|counters| self.spent.raise(counters.all()));
+        if !news {
+            return;
+        }
+        if let Err(e) = self.counters.write(&self.spent) {
+            tracing::warn!("the counters of commands are in the journal alone: {e}");
+        }
+    }
+
     /// The pause that an earlier run left.
     fn remember(&mut self) {
         let notes = JournalReader::open(self.journal.path()).and_then(|reader| reader.notes(NOTE));
@@ -106,6 +134,8 @@ impl Desk {
     }
 
     fn run(&mut self, inbox: &Receiver<Order>, stopped: &Receiver<()>) {
+        self.beat.waiting();
+        self.remember_counters();
         // What was carried over a reboot counts from this boot on.
         if let Some(pause) = self.pause.clone()
             && self.store(Vec::new(), vec![note(Some(&pause))]).is_err()
@@ -204,10 +234,18 @@ impl Desk {
         Ok(())
     }
 
-    /// Returns when all is committed, however long the disk takes.
-    fn store(&self, drafts: Vec<Draft>, notes: Vec<Note>) -> Result<(), JournalError> {
+    /// Returns when all is committed, and what was spent stays so, however long the
+    /// disk takes.
+    fn store(&mut self, drafts: Vec<Draft>, notes: Vec<Note>) -> Result<(), JournalError> {
         self.beat.waiting();
-        self.journal.append_with_notes(drafts, notes).map(drop)
+        let spent: Vec<_> = notes
+            .iter()
+            .filter(|note| note.key.starts_with(NOTES))
+            .filter_map(|note| Some((note.key.clone(), note.value.clone()?)))
+            .collect();
+        self.journal.append_with_notes(drafts, notes)?;
+        self.note_spent(spent);
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::messages::Topics;
+use super::messages::{Topics, expiring};
 use super::settings::LinkSettings;
 use super::words;
 
@@ -24,8 +24,9 @@ pub struct Question<'a> {
     pub unit: &'a str,
     /// The command's.
     pub id: &'a str,
-    /// Whether the unit's status has to be known before the command is written.
-    pub signed: bool,
+    /// For a signed command, how long it holds: the broker need not keep it for
+    /// longer, and the unit's status has to be known before it is written.
+    pub holds: Option<Duration>,
     /// How long the answer may take in all.
     pub patience: Duration,
 }
@@ -33,8 +34,11 @@ pub struct Question<'a> {
 /// What a unit says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Standing {
-    /// The id of its journal.
+    /// The id of its journal; whatever the broker says.
     pub log: String,
+    /// The boot that it is in; whatever the broker says.
+    #[serde(default)]
+    pub boot: Option<String>,
     /// "online", "offline" or "asleep".
     pub state: String,
 }
@@ -116,16 +120,19 @@ struct Asking<'a, W> {
 impl<W: FnMut(&Standing) -> Result<String, String>> Asking<'_, W> {
     async fn run(&mut self) -> Result<Value, AskError> {
         self.subscribe().await?;
-        let standing = match self.question.signed {
+        let standing = match self.question.holds.is_some() {
             true => timeout(STATUS_PATIENCE, self.standing())
                 .await
                 .unwrap_or_else(|_| Err(AskError::Unknown(self.question.unit.to_owned())))?,
             false => Standing::default(),
         };
         let text = (self.write)(&standing).map_err(AskError::Unwritten)?;
-        self.client
-            .try_publish(self.topics.commands(), QoS::AtLeastOnce, false, text)
-            .map_err(|e| self.trouble(e.to_string()))?;
+        let topic = self.topics.commands();
+        match self.question.holds.map(expiring) {
+            Some(p) => self.client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, text, p),
+            None => self.client.try_publish(topic, QoS::AtLeastOnce, false, text),
+        }
+        .map_err(|e| self.trouble(e.to_string()))?;
         self.reply().await
     }
 

@@ -23,8 +23,8 @@ use super::messages::publish_packet_size;
 use super::resend::Resend;
 use super::streams::Streams;
 use crate::control::{
-    Answering, Command, Counters, Done, FileHead, Judgement, LARGEST, NOTES, Order, Reason, Refusal, Reply, Signed,
-    Unreadable, What, parse,
+    Answering, Command, CounterFile, Counters, Done, Due, FileHead, Judgement, LARGEST, NOTES, Order, Reason, Refusal,
+    Reply, Signed, Unreadable, What, parse,
 };
 use crate::domain::UtcMillis;
 use crate::event::LogId;
@@ -264,12 +264,17 @@ impl Link {
         if judgement != Judgement::New {
             return Ok(judgement);
         }
+        let due = match signed.due(self.settings.accept_v1, &self.settings.clock.read()) {
+            Due::Now => Ok(()),
+            Due::TooLate(refusal) => Err(refusal),
+            Due::Not(refusal) => return Err(refusal),
+        };
         if self.commands.pending.len() + self.commands.streams.len() >= ORDERS || orders.is_full() {
             return Err(busy());
         }
         let Some(note) = counters.accept(signed) else { return Ok(Judgement::Old) };
         let (answer, receiver) = Answering::new(Arc::clone(&self.commands.answered));
-        let what = What::read(&signed.text);
+        let what = due.and_then(|()| What::read(&signed.text));
         let pending = Pending { hash, id: signed.id.clone(), n: signed.n, what: what.clone().ok(), answer: receiver };
         // Nobody else hands orders over: there was room.
         orders.try_send(Order { what, by, note, answer }).map_err(|_| busy())?;
@@ -280,7 +285,10 @@ impl Link {
     fn read_counters(&self) -> Option<Counters> {
         let notes = JournalReader::open(self.journal.path()).and_then(|reader| reader.notes(NOTES));
         match notes {
-            Ok(notes) => Counters::load(notes),
+            Ok(notes) => Counters::load(notes).map(|mut counters| {
+                counters.raise(CounterFile::beside(self.journal.path()).read());
+                counters
+            }),
             Err(e) => {
                 warn!("signed commands are refused: {e}");
                 None

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::ask::{AskError, STATUS_PATIENCE, Standing};
 use super::assembly::{Announced, Assembly, Begin, Piece};
-use super::messages::Topics;
+use super::messages::{Topics, expiring};
 use super::settings::LinkSettings;
 use super::words;
 
@@ -35,6 +35,8 @@ pub struct Errand<'a> {
     pub unit: &'a str,
     /// How long nothing may arrive.
     pub patience: Duration,
+    /// How long each request holds: the broker need not keep it for longer.
+    pub holds: Duration,
 }
 
 /// A request to be written.
@@ -169,8 +171,9 @@ impl Attempt<'_, '_> {
         let request = Request { id: self.id, standing: &standing, from: self.fetching.assembly.have() };
         let written = self.fetching.recipient.write(&request);
         let (payload, n) = written.map_err(|why| Stopped::ForGood(AskError::Unwritten(why)))?;
+        let (topic, properties) = (self.fetching.topics.commands(), expiring(self.fetching.errand.holds));
         self.client
-            .try_publish(self.fetching.topics.commands(), QoS::AtLeastOnce, false, payload)
+            .try_publish_with_properties(topic, QoS::AtLeastOnce, false, payload, properties)
             .map_err(|e| Stopped::Again(self.fetching.trouble(e.to_string())))?;
         self.fetching.asked = true;
         self.receive(n).await

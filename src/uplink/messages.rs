@@ -1,5 +1,8 @@
 //! Topics, and the `status` message.
 
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde::Serialize;
 
 use crate::domain::UtcMillis;
@@ -105,6 +108,12 @@ impl Status<'_> {
 /// two bytes of length, packet id, an empty property length, payload.
 pub(super) fn publish_packet_size(topic: &str, payload_bytes: usize) -> u64 {
     (1 + 4 + 2 + topic.len() + 2 + 1 + payload_bytes) as u64
+}
+
+/// A broker throws the message away when it has kept it for so long.
+pub(super) fn expiring(after: Duration) -> PublishProperties {
+    let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX).max(1);
+    PublishProperties { message_expiry_interval: Some(seconds), ..PublishProperties::default() }
 }
 
 /// Bytes of the property "message expiry interval" (MQTT 5.0, section 3.3.2.3.3).

@@ -91,6 +91,8 @@ pub struct LinkSettings {
     pub(super) daily_bytes: Option<u64>,
     /// Whose signatures count.
     pub(super) operators: Vec<OperatorKey>,
+    /// Whether commands may be signed that do not say until when they hold.
+    pub(super) accept_v1: bool,
     /// Where signed commands go; without it there are none.
     pub(super) orders: Option<Orders>,
     /// What Home Assistant is told.
@@ -144,6 +146,7 @@ impl LinkSettings {
             link_timeout: uplink.link_timeout.0,
             daily_bytes: uplink.daily_bytes.map(|size| size.0),
             operators: uplink.operator_keys.clone(),
+            accept_v1: uplink.accept_v1_commands,
             orders: None,
             home_assistant: Wanted::default(),
             login,

@@ -1,9 +1,11 @@
 //! An operator's end: signs commands, sends them, and hears what is answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
-use tawny::control::Keyring;
+use tawny::clock::{boot_id, utc_now};
+use tawny::control::{Holds, Keyring, Wording};
 use tawny::journal::JournalReader;
 
 use super::broker::{Broker, Message, Subscriber, publish_as, refusing_port, wait_for};
@@ -84,8 +86,17 @@ impl Operator {
     }
 }
 
+/// From now on, on this machine.
+pub fn ten_minutes() -> Holds {
+    Holds { until: utc_now().plus(Duration::from_secs(600)), boot: Some(boot_id()) }
+}
+
 pub fn signed(key: &Keyring, log: &str, id: &str, n: u64, what: Value) -> String {
-    key.sign("tawny/unit", log, id, n, &what.to_string()).to_json()
+    signed_for(key, log, id, n, Some(ten_minutes()), what)
+}
+
+pub fn signed_for(key: &Keyring, log: &str, id: &str, n: u64, holds: Option<Holds>, what: Value) -> String {
+    key.sign("tawny/unit", &Wording { log, id, n, holds, text: &what.to_string() }).unwrap().to_json()
 }
 
 impl Operator {

@@ -1,17 +1,19 @@
 /**
  * Commands to units and what became of them. The wire form is in
  * docs/reference/commands.md: `ping` and `resend` go as they are, all others
- * signed with the key that is held.
+ * signed with the key that is held, to hold for a while.
  */
 import { randomHex } from '../link/session.ts'
 import type { Reply } from '../wire/decode.ts'
-import { nextCounter, signedPayload, type OperatorKey } from './key.ts'
+import { nextCounter, signedPayload, signedText, Unsignable, type OperatorKey } from './key.ts'
 
 export interface Sent {
   readonly id: string
   readonly unit: string
   readonly what: string
   readonly at: number
+  /** Of a signed one: until when it holds. */
+  until?: number
   state: 'sent' | 'ok' | 'refused' | 'failed'
   why?: string
   /** When the reply came. */
@@ -25,14 +27,33 @@ const OPEN = new Set(['ping', 'resend'])
 /** How many are remembered, the latest. */
 const MOST = 100
 
+/** How long a signed command holds: for a unit that is there, and for one that is away, for which brokers keep it. */
+export const HOLD_MS = 10 * 60_000
+export const HOLD_AWAY_MS = 6 * 3_600_000
+
+/** What is known of a unit to which a command goes; all of it is what the broker says. */
+export interface Standing {
+  /** Its present journal. */
+  log: string
+  /** The boot that it is in. */
+  boot?: string
+  /** Whether it is not there. */
+  away: boolean
+}
+
 export interface CommandsOptions {
-  publish: (unit: string, payload: string) => Promise<void>
+  /** `holdMs`: how long the broker has to keep it, if there is an end. */
+  publish: (unit: string, payload: string, holdMs?: number) => Promise<void>
   /** `<prefix>/<unit>`. */
   topicOf: (unit: string) => string
-  /** The unit's present journal. */
-  logOf: (unit: string) => string | undefined
+  standingOf: (unit: string) => Standing | undefined
   /** The last counter that a key has used, to be kept over sessions. */
   counters: { last: (key: string) => number; used: (key: string, n: number) => void }
+}
+
+/** A broker, or whoever writes a unit's status there, says something that must not be signed. */
+function unsignable(part: string): string {
+  return part === 'n' ? 'the counter is far ahead of this device’s clock' : `what the broker says of the unit cannot be signed ('${part}')`
 }
 
 /** A name for a command that no other has. */
@@ -62,8 +83,8 @@ export class Commands {
     try {
       let published: Promise<void> | undefined
       const turn = this.turn.then(async () => {
-        const payload = await this.payload(unit, id, { do: what, ...further }, now)
-        published = this.options.publish(unit, payload)
+        const payload = await this.payload(entry, { do: what, ...further })
+        published = this.options.publish(unit, payload, entry.until === undefined ? undefined : entry.until - now)
         // Whoever waits for it learns of it; the next command need not wait.
         published.catch(() => {})
       })
@@ -72,7 +93,7 @@ export class Commands {
       await published
     } catch (error) {
       entry.state = 'failed'
-      entry.why = error instanceof Error ? error.message : String(error)
+      entry.why = error instanceof Unsignable ? unsignable(error.message) : error instanceof Error ? error.message : String(error)
     }
     return entry
   }
@@ -88,14 +109,22 @@ export class Commands {
     return entry
   }
 
-  private async payload(unit: string, id: string, command: Record<string, unknown>, now: number): Promise<string> {
+  private async payload(entry: Sent, command: Record<string, unknown>): Promise<string> {
     const { key, options } = this
+    const { id, unit, at } = entry
     if (OPEN.has(String(command['do']))) return JSON.stringify({ id, ...command })
     if (!key) throw new Error('no key is held')
-    const log = options.logOf(unit)
-    if (log === undefined) throw new Error('the unit has not told its journal yet')
-    const n = nextCounter(options.counters.last(key.publicHex), now)
+    const standing = options.standingOf(unit)
+    if (standing === undefined) throw new Error('the unit has not told its journal yet')
+    const { log, boot, away } = standing
+    const until = Math.floor(at) + (away ? HOLD_AWAY_MS : HOLD_MS)
+    const topic = options.topicOf(unit)
+    const wording = { log, boot, id, n: 1, until, cmd: JSON.stringify(command) }
+    // Before a counter is used up for it.
+    signedText(topic, wording)
+    const n = nextCounter(options.counters.last(key.publicHex), at)
     options.counters.used(key.publicHex, n)
-    return signedPayload(key, options.topicOf(unit), log, id, n, JSON.stringify(command))
+    entry.until = until
+    return signedPayload(key, topic, { ...wording, n })
   }
 }

@@ -51,15 +51,54 @@ export async function holdKey(text: string): Promise<OperatorKey> {
   }
 }
 
-/** What is signed: six parts, a line feed between each two. */
-export function signedText(unitTopic: string, log: string, id: string, n: number, cmd: string): string {
-  return ['tawny command v1', unitTopic, log, id, n, cmd].join('\n')
+/** What is signed of a command, apart from the unit's topic. */
+export interface Wording {
+  /** The unit's present journal, and the boot that it is in: both as the broker tells them. */
+  readonly log: string
+  readonly boot?: string
+  readonly id: string
+  readonly n: number
+  /** Until when it holds, ms since 1970. */
+  readonly until: number
+  readonly cmd: string
+}
+
+/** A part of a command that has not the form that it must have: nothing is signed. */
+export class Unsignable extends Error {}
+
+const NAME = /^[A-Za-z0-9_.-]{1,64}$/
+const TOPIC = /^[A-Za-z0-9_.-]{1,64}(\/[A-Za-z0-9_.-]{1,64})*$/
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
+/** A counter may be so far ahead of `until`: a clock that was once wrong must not use up a key. */
+const COUNTER_AHEAD_MS = 366 * 86_400_000
+
+/**
+ * What is signed: seven lines, whatever the parts are. One with a line feed in it
+ * could make them the lines of another command.
+ */
+export function signedText(unitTopic: string, { log, boot, id, n, until, cmd }: Wording): string {
+  const time = timeOf(until)
+  const right: [boolean, string][] = [
+    [TOPIC.test(unitTopic), 'topic'], [NAME.test(log), 'log'], [NAME.test(id), 'id'],
+    [boot === undefined || /^[0-9a-f]{8}$/.test(boot), 'boot'], [TIME.test(time), 'until'],
+    [Number.isSafeInteger(n) && n >= 1 && n <= until + COUNTER_AHEAD_MS, 'n'],
+    [!/[\u0000-\u001f\u007f-\u009f]/.test(cmd), 'cmd'],
+  ]
+  const wrong = right.find(([is]) => !is)
+  if (wrong) throw new Unsignable(wrong[1])
+  return ['tawny command v2', unitTopic, log, id, n, cmd, boot === undefined ? time : `${time} ${boot}`].join('\n')
+}
+
+function timeOf(ms: number): string {
+  // No calendar reaches all numbers.
+  return Number.isFinite(ms) && Math.abs(ms) < 8.64e15 ? new Date(ms).toISOString() : ''
 }
 
 /** The payload of a signed command. */
-export async function signedPayload(key: OperatorKey, unitTopic: string, log: string, id: string, n: number, cmd: string): Promise<string> {
-  const sig = await key.sign(signedText(unitTopic, log, id, n, cmd))
-  return JSON.stringify({ id, log, n, key: key.publicHex, sig, cmd })
+export async function signedPayload(key: OperatorKey, unitTopic: string, wording: Wording): Promise<string> {
+  const sig = await key.sign(signedText(unitTopic, wording))
+  const { log, boot, id, n, until, cmd } = wording
+  return JSON.stringify({ id, log, n, until: timeOf(until), boot, key: key.publicHex, sig, cmd })
 }
 
 /** The counter of a key's next command: milliseconds since 1970, and above the last. */

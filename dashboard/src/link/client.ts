@@ -111,10 +111,10 @@ export class Link {
   }
 
   /** Publishes with QoS 1; fulfilled when the broker has it. Fails at once without a connection. */
-  publish(topic: string, payload: string, userProperties?: Record<string, string>): Promise<void> {
+  publish(topic: string, payload: string, expiryS?: number): Promise<void> {
     if (this.state.is !== 'online') return Promise.reject(new Error('not connected'))
     const packet = { cmd: 'publish', qos: 1, dup: false, retain: false, topic, payload } as IPublishPacket
-    if (userProperties) packet.properties = { userProperties }
+    if (expiryS !== undefined) packet.properties = { messageExpiryInterval: expiryS }
     return this.answered(packet)
   }
 

@@ -56,7 +56,10 @@ export class Fleet {
   takeHealth(id: string, health: Health, rx?: number): boolean {
     const unit = this.unit(id)
     const { heard } = unit
-    if (rx !== undefined) heard.liveRx = rx
+    if (rx !== undefined) {
+      heard.liveRx = rx
+      heard.aheadMs = rx - health.t
+    }
     if (heard.healthT !== undefined && health.t > heard.healthT && rx !== undefined) {
       const between = health.t - heard.healthT
       // The shortest of late: one that was lost makes it look longer.

@@ -28,6 +28,8 @@ export interface Heard {
    * less: the broker may have held them back while the browser was away.
    */
   liveRx?: number
+  /** By how much the browser's clock was ahead of the unit's then, ms; what the message took on its way is in it. */
+  aheadMs?: number
   /** When its last event happened. */
   eventAt?: number
   /** Time between its health messages, ms, if more than one came. */

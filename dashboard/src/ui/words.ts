@@ -72,6 +72,7 @@ export function otherEnd(kept: Kept): string | undefined {
 /** Why a unit refused, from the word in its reply and what it says itself. */
 export function refusal(word: unknown, why: string | undefined): string {
   if (word === 'missing' && why !== undefined) return S.refusedMissing(why)
+  if (word === 'stale') return S.refusedStale(why ?? S.none)
   const known = typeof word === 'string' && Object.hasOwn(S.refusals, word) ? S.refusals[word] : undefined
   return known ?? why ?? S.none
 }

@@ -30,12 +30,14 @@ export interface Status {
   log: string
   seq: number
   low: number
+  /** The boot that it is in. */
+  boot?: string
   version: string
 }
 
 export function decodeStatus(bytes: Uint8Array): Status {
   const object = decodeObject(bytes)
-  const { state, t, log, seq, low, version } = object
+  const { state, t, log, seq, low, boot, version } = object
   if (state !== 'online' && state !== 'offline' && state !== 'asleep') throw new BadPayload('an unknown state')
   checkNumbers(log, seq)
   const at = typeof t === 'string' ? parseTime(t) : undefined
@@ -43,6 +45,7 @@ export function decodeStatus(bytes: Uint8Array): Status {
   return {
     state, t: at, log: log as string, seq: seq as number,
     low: Number.isSafeInteger(low) ? (low as number) : 0,
+    ...(typeof boot === 'string' && /^[0-9a-f]{8}$/.test(boot) ? { boot } : {}),
     version: typeof version === 'string' ? version : '',
   }
 }

@@ -172,6 +172,29 @@ test('what is refused, or gone, is told in plain words', async () => {
   assert.deepEqual(await violations(page), [])
 })
 
+test('what comes too late is told in plain words, and no journal is signed that is none', async () => {
+  await open('#/unit/gate')
+  const road = page.locator('.cameras .fetch').nth(0)
+  const look = road.getByRole('button', { name: 'Look now' })
+  unit.late = true
+  await look.click()
+  await until(async () => /it came too late \(it held until .*one of the two clocks is wrong/.test(await words(road)), 'that a clock is wrong')
+  unit.late = false
+  // What a broker can say of a unit so that another counter would be signed.
+  const [before, { log }] = [unit.commands.length, unit]
+  unit.log = `${log}\nx\n9007199254740991\n`
+  await unit.tell('online')
+  await until(async () => {
+    await look.click()
+    return /could not be sent: what the broker says of the unit cannot be signed \('log'\)/.test(await words(road))
+  }, 'that it is not signed')
+  unit.log = log
+  await unit.tell('online')
+  await look.click()
+  await until(async () => /checksum right|Seen at/.test(await words(road)), 'the picture')
+  assert.ok(unit.commands.slice(before).every(({ do: what }) => what === 'still'))
+})
+
 test('bytes that are not the ones announced are not shown', async () => {
   const dialog = await openCar()
   const full = dialog.locator('.fetch').nth(0)
@@ -209,6 +232,15 @@ test('after the connection broke only the rest is fetched', async () => {
   await until(async () => /checksum right/.test(await words(view)), 'that it is whole')
   const [file] = await Promise.all([page.waitForEvent('download'), view.getByText('Save').click()])
   assert.deepEqual(await readFile(await file.path()), data)
+})
+
+test('clocks that differ by much are told beside the commands', async () => {
+  await open('#/unit/gate')
+  const clocks = page.locator('.part.commands .warn')
+  assert.equal(await clocks.isHidden(), true)
+  const t = new Date(Date.now() + 3_600_000).toISOString()
+  await unit.publish('health', JSON.stringify({ v: 1, t, log: unit.log, seq: unit.seq, low: unit.seq, boot: '0badcafe', clock: { ts: 'ntp', tu: 8 }, cameras: [] }))
+  await until(async () => /differ by (1 h|59 min)/.test(await clocks.textContent()), 'the difference')
 })
 
 test('the page complained of nothing', () => {

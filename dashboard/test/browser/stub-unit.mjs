@@ -13,6 +13,8 @@ export class StubUnit {
   sent = 0
   /** By what is asked for ("clip <id>", "still <id>", "full <id>", "now <camera>"): { type, data } or { refused }. */
   files = new Map()
+  /** Whether its clock is ahead: whatever comes comes too late. */
+  late = false
   /** Ms between two parts. */
   pause = 0
   /** Called after each part; what it gives back is published instead of the next one's bytes. */
@@ -87,9 +89,12 @@ export class StubUnit {
     void this.obey(JSON.parse(packet.payload.toString()))
   }
 
-  async obey({ id, log, n, key, sig, cmd }) {
+  async obey({ id, log, n, until, boot, key, sig, cmd }) {
     const refuse = (refused, why = `refused: ${refused}`) => this.publish(`reply/${id}`, JSON.stringify({ id, ok: false, n, log: this.log, refused, why }))
-    if (!sig || key !== this.publicHex || !this.signed(`tawny command v1\n${this.base}\n${log}\n${id}\n${n}\n${cmd}`, sig)) return refuse('signature')
+    const text = `tawny command v2\n${this.base}\n${log}\n${id}\n${n}\n${cmd}\n${until} ${boot}`
+    if (!sig || key !== this.publicHex || boot !== '0badcafe' || !this.signed(text, sig)) return refuse('signature')
+    const left = Date.parse(until) - Date.now()
+    if (this.late || !(left > 0 && left < 86_400_000)) return refuse('stale', `it held until ${until}`)
     const command = JSON.parse(cmd)
     this.commands.push(command)
     const name = command.cam ? `now ${command.cam}` : command.full ? `full ${command.of}` : `${command.do} ${command.of}`

@@ -50,6 +50,13 @@ test('the interval of health messages is learnt from those that come live', () =
   assert.equal(fleet.unit('u').heard.intervalMs, 10 * MIN)
 })
 
+test('how far the two clocks are apart is learnt from what comes live alone', () => {
+  const fleet = new Fleet()
+  fleet.takeHealth('u', health(T0), T0 + 7 * MIN)
+  fleet.takeHealth('u', health(T0 + 60 * MIN))
+  assert.equal(fleet.unit('u').heard.aheadMs, 7 * MIN)
+})
+
 test('an old health message changes nothing', () => {
   const fleet = new Fleet()
   fleet.takeHealth('u', health(T0 + MIN, { temp_c: 50 }), T0)

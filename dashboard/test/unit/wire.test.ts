@@ -69,7 +69,8 @@ test('CBOR that is no event is refused', () => {
 
 test('status, health and reply', () => {
   const status = decodeStatus(bytes('{"v":1,"state":"online","t":"2026-05-01T20:15:00.000Z","log":"k3v7qa","seq":812,"low":811,"boot":"1f0c6a2e","version":"0.1.0"}'))
-  assert.deepEqual([status.state, status.seq, status.low], ['online', 812, 811])
+  assert.deepEqual([status.state, status.seq, status.low, status.boot], ['online', 812, 811, '1f0c6a2e'])
+  assert.equal(decodeStatus(bytes('{"state":"online","t":"2026-05-01T20:15:00.000Z","log":"a","seq":1,"boot":"1f0c6a2e\\n"}')).boot, undefined)
   assert.throws(() => decodeStatus(bytes('{"state":"on fire","t":"2026-05-01T20:15:00.000Z","log":"a","seq":1}')), BadPayload)
   assert.equal(decodeHealth(bytes('{"t":"2026-05-01T20:15:00.000Z","log":"a","seq":5,"low":4}')).low, 4)
   assert.equal(decodeHealth(bytes('{"t":"2026-05-01T20:15:00.000Z","log":"a","seq":"5"}')).log, undefined)

@@ -286,6 +286,19 @@ pub(super) fn broker(config: &Config) -> Item {
     }
 }
 
+/// Whether signed commands can be kept back; nothing if they cannot.
+pub(super) fn commands(config: &Config) -> Option<Item> {
+    let wanted = config.uplink.accept_v1_commands && !config.uplink.operator_keys.is_empty();
+    wanted.then(|| {
+        Item::warning(
+            "commands",
+            "accepted without an end, too (tawny command v1)",
+            "whoever keeps such a command back can have it done months later: remove accept_v1_commands from [uplink] \
+             as soon as every operator's program and dashboard is of this version",
+        )
+    })
+}
+
 fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

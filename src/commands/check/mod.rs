@@ -56,6 +56,9 @@ pub fn run(args: &CheckArgs) -> Result<(), CommandError> {
     }
     table.push(journal);
     table.push(uplink.join().unwrap_or_else(|_| Item::failed("broker", "the check itself failed", "report this")));
+    if let Some(commands) = items::commands(config) {
+        table.push(commands);
+    }
     table.push(items::clock(config));
     let mut stdout = std::io::stdout().lock();
     write!(stdout, "{table}").and_then(|()| stdout.flush()).map_err(CommandError::stdout)?;

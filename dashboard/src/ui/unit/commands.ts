@@ -1,9 +1,10 @@
 /** Commands to a unit, and what it answered. */
 import type { App } from '../../app.ts'
+import { clockGap } from '../../command/clocks.ts'
 import type { Sent } from '../../command/command.ts'
 import { S } from '../../strings/index.ts'
 import { confirmed } from '../dialog.ts'
-import { card, choice, h } from '../dom.ts'
+import { card, choice, h, setText } from '../dom.ts'
 import * as format from '../format.ts'
 import { refusal } from '../words.ts'
 import { KeyHolder } from './key.ts'
@@ -14,6 +15,7 @@ export class CommandPanel {
   readonly element: HTMLElement
   private readonly buttons: HTMLButtonElement[]
   private readonly replies = h('ol', { class: 'replies', 'aria-live': 'polite' })
+  private readonly clocks = h('p', { class: 'warn', role: 'status', hidden: true })
   private readonly key: KeyHolder
   private pauseFor = '1h'
   private unit = ''
@@ -31,7 +33,7 @@ export class CommandPanel {
     const length = choice(t.pauseFor, Object.entries(t.pauses), this.pauseFor, (value) => (this.pauseFor = value))
     this.key = new KeyHolder(app)
     this.element = card(t.commands, t.commandsHint,
-      h('div', { class: 'buttons left' }, this.buttons, length), this.key.element,
+      h('div', { class: 'buttons left' }, this.buttons, length), this.clocks, this.key.element,
       h('h3', { class: 'small' }, t.replies), this.replies)
   }
 
@@ -40,6 +42,10 @@ export class CommandPanel {
     const { commands, link } = this.app
     for (const button of this.buttons) button.disabled = link.is !== 'online' || !commands.can(button.dataset['do'] ?? '')
     this.key.update()
+    const known = this.app.fleet.units.get(unit)
+    const gap = known && clockGap(known.heard, known.condition)
+    this.clocks.hidden = gap === undefined
+    setText(this.clocks, gap === undefined ? '' : S.unit.clocks(format.span(Math.abs(gap))))
     const list = commands.sent.filter((sent) => sent.unit === unit).slice(0, REPLIES)
     const look = unit + list.map(({ id, state, why }) => `${id} ${state} ${why}`).join()
     if (look === this.look) return
@@ -59,7 +65,8 @@ export class CommandPanel {
 function replyRow(sent: Sent): HTMLElement {
   const t = S.unit
   const why = sent.why ?? ''
-  const words = { ok: t.ok, sent: t.sent, failed: t.failed(why), refused: t.refused(refusal(sent.reply?.['refused'], sent.why)) }
+  const waiting = sent.until === undefined ? t.sent : t.sentUntil(format.moment(sent.until, sent.at))
+  const words = { ok: t.ok, sent: waiting, failed: t.failed(why), refused: t.refused(refusal(sent.reply?.['refused'], sent.why)) }
   const took = sent.answered === undefined ? '' : ` · ${format.seconds((sent.answered - sent.at) / 1000)}`
   return h('li', { class: sent.state }, h('time', null, format.clock(sent.at)), h('b', null, t.do[sent.what] ?? sent.what), h('span', null, words[sent.state] + took))
 }
