@@ -99,7 +99,10 @@ fn what_is_no_video_is_named_and_the_others_are_played() {
     let mut videos: Vec<_> = bad.iter().map(|path| path.to_path_buf()).collect();
     videos.insert(2, STREET.into());
     let said = studio.replay(&videos);
-    assert_failed(&said, &["5 of 6 videos", "no such file", "Is a directory", "holds no video stream"]);
+    assert_failed(
+        &said,
+        &["5 of 6 videos", "no such file", "no video in this folder", "the file is empty", "holds no video stream"],
+    );
     for path in bad {
         let name = path.display().to_string();
         let lines = said.stderr.lines().filter(|line| line.contains(&name)).count();
@@ -121,8 +124,47 @@ fn a_recording_that_breaks_off_is_played_as_far_as_it_goes_and_reported() {
     let whole = std::fs::read(studio.make(STREET, "-c copy -movflags -faststart", "late.mp4")).unwrap();
     let headless = studio.file("headless.mp4", &whole[..whole.len() * 6 / 10]);
     let said = studio.replay(&[&headless]);
-    assert_failed(&said, &["headless.mp4: "]);
+    assert_failed(&said, &["headless.mp4: ", "no index (moov)"]);
     assert_eq!(said.stdout, "");
+}
+
+#[test]
+fn lists_that_name_other_files_are_no_recordings() {
+    let studio = street();
+    studio.make(STREET, "-t 1 -c copy -muxdelay 0 -f mpegts", "street.ts");
+    let hls = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nstreet.ts\n#EXT-X-ENDLIST\n";
+    let concat = "ffconcat version 1.0\nfile street.ts\n";
+    let sdp = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 49170 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
+    let dash = "<?xml version=\"1.0\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\"></MPD>\n";
+    // By their content, whatever they are called.
+    for (name, list) in
+        [("a.m3u8", hls), ("b.mp4", hls), ("c.ffconcat", concat), ("d.avi", concat), ("e.sdp", sdp), ("f.mpd", dash)]
+    {
+        let said = studio.replay(&[studio.file(name, list)]);
+        assert_failed(&said, &[name, "1 of 1 videos"]);
+        assert_eq!(said.stdout, "", "{name}");
+        assert!(
+            said.stderr.contains("no recording in a known form") || said.stderr.contains("nvalid data"),
+            "{}",
+            said.stderr
+        );
+    }
+    assert_eq!(studio.replay(&[studio.path("street.ts")]).code, Some(0), "the file itself is one");
+}
+
+#[test]
+fn the_videos_of_a_card_are_played_in_order() {
+    let studio = street();
+    for folder in ["card/DCIM/100", "card/DCIM/101"] {
+        std::fs::create_dir_all(studio.path(folder)).unwrap();
+    }
+    studio.make(STREET, "-t 1 -c copy", "card/DCIM/101/b.MP4");
+    studio.make(STREET, "-t 2 -c copy", "card/DCIM/100/a.mov");
+    studio.file("card/DCIM/100/._a.mov", "\0\x05\x16\x07Mac OS X");
+    let said = studio.replay(&[studio.path("card")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let video_s = figures(said.summary())[4];
+    assert!((2.8..3.3).contains(&video_s), "both, and once: {}", said.summary());
 }
 
 #[test]

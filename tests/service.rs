@@ -154,6 +154,15 @@ fn each_line_for_the_journal_of_systemd_has_its_priority() {
 }
 
 #[test]
+fn memory_has_an_end_and_one_program_that_takes_it_all_ends_alone() {
+    let value = |key: &str| UNIT.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    assert_eq!(value("MemoryMax"), Some("1G"));
+    // Swapping to a card would hold everything up for minutes.
+    assert_eq!(value("MemorySwapMax"), Some("0"));
+    assert_eq!((value("OOMPolicy"), value("Restart")), (Some("continue"), Some("always")));
+}
+
+#[test]
 fn systemd_understands_the_user() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/tawny.sysusers");
     let (output, said) = run("systemd-sysusers", &["--dry-run", file.to_str().expect("UTF-8")]);

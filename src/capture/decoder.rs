@@ -1,6 +1,8 @@
 //! Packets in, frames out. One thread unless more are asked for: frame
 //! threading delays every picture by a frame for each thread beyond the first.
 
+use std::sync::Arc;
+
 use ffmpeg_next as ffmpeg;
 
 use ffmpeg::codec::discard::Discard;
@@ -9,10 +11,17 @@ use super::error::CaptureError;
 use super::frame::Frame;
 use super::input::StreamInfo;
 use super::picture::Rotation;
+use super::room::{Room, confine, is_too_large, too_large};
+use super::told_size::told_size;
 
 /// A decoder for one stream.
 pub struct Decoder {
     decoder: ffmpeg::decoder::Video,
+    /// Behind the decoder, which refers to it: fields are dropped in order.
+    room: Arc<Room>,
+    parameters: ffmpeg::codec::Parameters,
+    /// The size that was refused, if nothing has been decoded since.
+    refused: Option<(u32, u32)>,
     rotation: Rotation,
     /// Packets that could not be decoded, and pictures that came out damaged,
     /// since the beginning.
@@ -41,9 +50,23 @@ impl Decoder {
             count,
             ..Default::default()
         });
+        let room = Arc::new(Room::new(threads));
+        confine(&mut context, &room);
         let mut decoder = context.decoder();
         decoder.set_packet_time_base(info.time_base);
-        Ok(Decoder { decoder: decoder.video().map_err(fail)?, rotation: info.rotation, damaged: 0 })
+        let (decoder, parameters) = (decoder.video().map_err(fail)?, info.parameters.clone());
+        Ok(Decoder { decoder, room, parameters, refused: None, rotation: info.rotation, damaged: 0 })
+    }
+
+    /// Why its last pictures are not decoded, if it is for their size. Damage may
+    /// make them look so for a moment.
+    pub fn too_large(&self) -> Option<String> {
+        self.refused.map(|(width, height)| too_large(width, height))
+    }
+
+    /// Why some pictures are not decoded, if it is because too many have to be kept.
+    pub fn too_many(&self) -> Option<String> {
+        self.room.refusal()
     }
 
     /// Hands over a packet. A packet that cannot be decoded is counted and
@@ -53,6 +76,9 @@ impl Decoder {
         // Empty packets mean "end" to libav; some demuxers pass them on.
         if packet.size() > 0 && self.decoder.send_packet(packet).is_err() {
             self.damaged += 1;
+            let told = packet.data().and_then(|data| told_size(&self.parameters, data));
+            // Most packets do not tell.
+            self.refused = told.filter(|(width, height)| is_too_large(*width, *height)).or(self.refused);
         }
     }
 
@@ -81,6 +107,7 @@ impl Decoder {
             match self.decoder.receive_frame(frame.video_mut()) {
                 Ok(()) => {
                     self.damaged += u64::from(frame.is_damaged());
+                    self.refused = None;
                     frame.rotation = self.rotation;
                     return Some(frame.timestamp());
                 }

@@ -14,7 +14,7 @@ use super::input::VideoInput;
 use super::interrupt::Interrupt;
 use super::rgb::upright_rgb;
 use super::ring::RingBounds;
-use crate::config::Source;
+use crate::config::{Source, Transport};
 use crate::domain::{Light, Mono};
 
 const SETTINGS: GateSettings = GateSettings { enabled: true, idle_interval: Duration::from_secs(1) };
@@ -73,7 +73,7 @@ pub fn video(data: &[u8]) {
 }
 
 fn play(source: &Source) {
-    let Ok(mut input) = VideoInput::open(source, &Interrupt::default()) else { return };
+    let Ok(mut input) = VideoInput::open(source, Transport::Auto, &Interrupt::default()) else { return };
     let bounds = RingBounds { span: Duration::from_secs(4), bytes: 1 << 20 };
     let Ok(mut decoder) = GatedDecoder::open(input.info(), 1, &SETTINGS, bounds) else { return };
     let mut frame = Frame::empty();

@@ -240,6 +240,16 @@ impl GatedDecoder {
         &self.ring
     }
 
+    /// See [`Decoder::too_large`].
+    pub fn too_large(&self) -> Option<String> {
+        self.decoder.too_large()
+    }
+
+    /// See [`Decoder::too_many`].
+    pub fn too_many(&self) -> Option<String> {
+        self.decoder.too_many()
+    }
+
     /// Packets that could not be decoded.
     pub fn damaged(&self) -> u64 {
         self.decoder.damaged

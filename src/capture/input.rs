@@ -1,29 +1,30 @@
 //! An open source: packets of its video stream, one after the other.
 
-use std::ffi::{CStr, CString};
 use std::path::Path;
-use std::ptr;
 use std::time::Duration;
 
 use ffmpeg_next as ffmpeg;
 
 use ffmpeg::codec::packet::side_data::Type as SideDataType;
 use ffmpeg::ffi;
-use ffmpeg::format::context::{Input, StreamIo};
+use ffmpeg::format::context::Input;
 use ffmpeg::media;
 
+use super::diagnosis;
 use super::error::CaptureError;
 use super::interrupt::Interrupt;
+use super::opening::{self, Failure, NOT_ON_THE_LIST, RECORDINGS};
 use super::picture::Rotation;
-use super::program::{Program, ProgramOutput};
-use crate::config::{Source, SourceKind};
+use super::program::Program;
+use crate::config::{CommandSource, Source, SourceKind, Transport};
 
 /// How long opening may take: a camera that boots, a probe of a slow stream.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
 /// How long no packet may come before the source counts as stalled.
 const READ_LIMIT: Duration = Duration::from_secs(10);
-/// Bytes that opening may read to learn what the stream is.
-const PROBE_BYTES: &str = "2000000";
+/// A larger packet is no picture of any camera: a keyframe of 4K has two
+/// megabytes, an uncompressed picture of 12 megapixels 25.
+const MOST_PACKET_BYTES: usize = 32 << 20;
 
 /// What the decoder and the time line need to know of a stream.
 #[derive(Clone)]
@@ -56,27 +57,24 @@ pub struct VideoInput {
 
 impl VideoInput {
     /// Opens `source`; relative file names are relative to the working folder.
+    /// `transport` is for network cameras.
     ///
     /// # Errors
     /// When it does not open in time or holds no video.
-    pub fn open(source: &Source, interrupt: &Interrupt) -> Result<VideoInput, CaptureError> {
-        initialise();
+    pub fn open(source: &Source, transport: Transport, interrupt: &Interrupt) -> Result<VideoInput, CaptureError> {
+        opening::initialise();
         interrupt.arm(OPEN_LIMIT);
         let what = source.redacted().to_string();
         let opened = match source.kind() {
-            SourceKind::Command(command) => {
-                Program::start(&command.command, interrupt).map_err(|e| e.to_string()).and_then(|(program, output)| {
-                    open_program(output, &command.format, interrupt).map(|input| (input, Some(program)))
-                })
-            }
-            SourceKind::Rtsp(url) => open_rtsp(url, interrupt).map(|input| (input, None)),
+            SourceKind::Command(command) => open_command(command, interrupt),
+            SourceKind::Rtsp(url) => open_rtsp(url, transport, interrupt).map(|input| (input, None)),
             SourceKind::Device(path) => open_device(path, interrupt).map(|input| (input, None)),
             SourceKind::File(path) => open_file(path, interrupt).map(|input| (input, None)),
         };
-        let (input, program) = opened.map_err(|why| match () {
+        let (input, program) = opened.map_err(|failure| match () {
             () if interrupt.stopped() => CaptureError::Stopped,
             () if interrupt.timed_out() => CaptureError::Stalled { seconds: OPEN_LIMIT.as_secs() },
-            () => CaptureError::Open { what: what.clone(), why },
+            () => CaptureError::Open { what: what.clone(), why: failure.why },
         })?;
         let stream = input.streams().best(media::Type::Video).ok_or(CaptureError::NoVideo { what })?;
         let (index, info) = (stream.index(), stream_info(&input, &stream, matches!(source, Source::Command(_))));
@@ -96,7 +94,7 @@ impl VideoInput {
         self.interrupt.arm(READ_LIMIT);
         loop {
             match packet.read(&mut self.input) {
-                Ok(()) if packet.stream() == self.stream => return Ok(true),
+                Ok(()) if packet.stream() == self.stream && packet.size() <= MOST_PACKET_BYTES => return Ok(true),
                 Ok(()) => {}
                 Err(ffmpeg::Error::Eof) => {
                     return match self.program.as_mut().and_then(Program::ended) {
@@ -119,129 +117,91 @@ impl VideoInput {
     }
 }
 
-/// Once per process: registers devices and silences libav's own log, whose
-/// lines name no camera; what matters comes back as errors and counters.
-fn initialise() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        // It cannot fail: it only registers devices and the network layer.
-        let _ = ffmpeg::init();
-        ffmpeg::util::log::set_level(ffmpeg::util::log::Level::Quiet);
-    });
+fn open_command(command: &CommandSource, interrupt: &Interrupt) -> Result<(Input, Option<Program>), Failure> {
+    let started = Program::start(&command.command, interrupt);
+    let (mut program, output) = started.map_err(|e| Failure::from(e.to_string().as_str()))?;
+    match opening::open_program(output, &command.format, interrupt) {
+        Ok(input) => Ok((input, Some(program))),
+        Err(failure) => {
+            // What it wrote too much it may have died of.
+            let ended = if failure.code == opening::TOO_MUCH { None } else { program.ended() };
+            let why = ended.unwrap_or_else(|| program.with_last_words(failure.why));
+            Err(Failure { why, ..failure })
+        }
+    }
 }
 
-fn open_rtsp(url: &str, interrupt: &Interrupt) -> Result<Input, String> {
-    let mut options = probing();
-    // UDP loses packets on the weak links these cameras hang on.
-    options.set("rtsp_transport", "tcp");
-    // A redirect must not reach anything but the camera.
-    options.set("protocol_whitelist", "rtsp,rtsps,rtp,tcp,tls,udp");
-    open_input(url, None, options, interrupt)
+fn open_rtsp(url: &str, transport: Transport, interrupt: &Interrupt) -> Result<Input, Failure> {
+    let open = |over: &str| {
+        let mut options = opening::bounded(true);
+        options.set("rtsp_transport", over);
+        // A sound track on which nothing comes must not be waited for.
+        options.set("allowed_media_types", "video");
+        // A redirect must not reach anything but the camera.
+        options.set("protocol_whitelist", "rtsp,rtsps,rtp,tcp,tls,udp");
+        opening::open_url(url, None, options, true, interrupt)
+    };
+    match transport {
+        Transport::Udp => open("udp").map_err(|failure| match is_refusal(&failure) {
+            true => {
+                Failure { why: format!("it does not offer UDP: {}; set transport = \"auto\"", failure.why), ..failure }
+            }
+            false => failure,
+        }),
+        Transport::Tcp => open("tcp").map_err(|failure| match failure.code {
+            NO_SUCH_TRANSPORT => {
+                let why = format!("it does not offer TCP: {}; set transport = \"auto\" or \"udp\"", failure.why);
+                Failure { why, ..failure }
+            }
+            _ => failure,
+        }),
+        // UDP loses packets on the weak links these cameras hang on.
+        Transport::Auto => match open("tcp") {
+            Err(refused) if is_refusal(&refused) && !interrupt.is_due() => open("udp").map_err(|failure| Failure {
+                why: format!("neither over TCP ({}) nor over UDP ({})", refused.why, failure.why),
+                ..failure
+            }),
+            opened => opened,
+        },
+    }
 }
 
-fn open_device(path: &Path, interrupt: &Interrupt) -> Result<Input, String> {
-    open_input(text(path)?, Some(c"video4linux2"), probing(), interrupt)
+/// What libav makes of the answer "461 Unsupported Transport".
+const NO_SUCH_TRANSPORT: i32 = ffi::AVERROR(ffi::EPROTONOSUPPORT);
+
+/// Whether a camera may have refused the transport: it says so, or it answers
+/// with another one, or with an error that says nothing. A wrong password or
+/// address is none, and asking again would be one more wrong login.
+fn is_refusal(failure: &Failure) -> bool {
+    let vague = [ffi::AVERROR_INVALIDDATA, ffi::AVERROR_HTTP_BAD_REQUEST, ffi::AVERROR_HTTP_OTHER_4XX];
+    failure.code == NO_SUCH_TRANSPORT || failure.code == ffi::AVERROR_HTTP_SERVER_ERROR || vague.contains(&failure.code)
 }
 
-fn open_file(path: &Path, interrupt: &Interrupt) -> Result<Input, String> {
+fn open_device(path: &Path, interrupt: &Interrupt) -> Result<Input, Failure> {
+    opening::open_url(text(path)?, Some(c"video4linux2"), opening::bounded(true), true, interrupt)
+}
+
+fn open_file(path: &Path, interrupt: &Interrupt) -> Result<Input, Failure> {
     if !path.exists() {
         return Err("there is no such file".into());
     }
-    let mut options = probing();
-    // A playlist must not reach out to other files' protocols.
+    let mut options = opening::bounded(false);
+    // A playlist must not reach out to other files' protocols, nor to other files.
     options.set("protocol_whitelist", "file");
+    options.set("format_whitelist", RECORDINGS);
     // The prefix keeps a name with a colon from being taken for a URL.
-    open_input(&format!("file:{}", text(path)?), None, options, interrupt)
+    let url = format!("file:{}", text(path)?);
+    opening::open_url(&url, None, options, false, interrupt).map_err(|failure| {
+        let why = match failure.code {
+            NOT_ON_THE_LIST => "it is no recording in a known form (a playlist or a picture is none)".to_owned(),
+            _ => diagnosis::of_file(path).map_or(failure.why, str::to_owned),
+        };
+        Failure { why, ..failure }
+    })
 }
 
-fn probing() -> ffmpeg::Dictionary<'static> {
-    let mut options = ffmpeg::Dictionary::new();
-    options.set("probesize", PROBE_BYTES);
-    options
-}
-
-fn text(path: &Path) -> Result<&str, String> {
-    path.to_str().ok_or_else(|| "the name is not UTF-8".to_owned())
-}
-
-/// Opens `url` with the interrupt set first, as `format` if given.
-fn open_input(
-    url: &str,
-    format: Option<&CStr>,
-    options: ffmpeg::Dictionary,
-    interrupt: &Interrupt,
-) -> Result<Input, String> {
-    let url = CString::new(url).map_err(|_| "the name holds a NUL character".to_owned())?;
-    let watcher = interrupt.clone();
-    let callback = ffmpeg::util::interrupt::new(Box::new(move || watcher.is_due()));
-    // SAFETY: the context is allocated here and owned by the returned Input or
-    // freed by libav when opening fails; the callback's closure lives in the
-    // guard, which the Input keeps until after it is closed; the options
-    // dictionary is taken back whatever happens.
-    unsafe {
-        let format = find_format(format)?;
-        let mut context = ffi::avformat_alloc_context();
-        if context.is_null() {
-            return Err("out of memory".into());
-        }
-        (*context).interrupt_callback = callback.interrupt;
-        let mut options = options.disown();
-        let result = ffi::avformat_open_input(&raw mut context, url.as_ptr(), format, &raw mut options);
-        drop(ffmpeg::Dictionary::own(options));
-        check(result)?;
-        let found = ffi::avformat_find_stream_info(context, ptr::null_mut());
-        if found < 0 {
-            ffi::avformat_close_input(&raw mut context);
-            check(found)?;
-        }
-        Ok(Input::wrap_with_interrupt(context, callback.guard))
-    }
-}
-
-/// Opens a program's output as `format`; the reader itself obeys the interrupt.
-fn open_program(output: ProgramOutput, format: &str, interrupt: &Interrupt) -> Result<Input, String> {
-    let format = CString::new(format).map_err(|_| "the format holds a NUL character".to_owned())?;
-    let mut io = StreamIo::from_read(output).map_err(|e| e.to_string())?;
-    let watcher = interrupt.clone();
-    let callback = ffmpeg::util::interrupt::new(Box::new(move || watcher.is_due()));
-    let options = probing();
-    // SAFETY: as in `open_input`; in addition the context reads through `io`,
-    // which the returned Input owns, and on failure libav leaves a custom
-    // `pb` to its owner, `io`, which is dropped here afterwards.
-    unsafe {
-        let format = find_format(Some(&format))?;
-        let mut context = ffi::avformat_alloc_context();
-        if context.is_null() {
-            return Err("out of memory".into());
-        }
-        (*context).interrupt_callback = callback.interrupt;
-        (*context).pb = io.as_mut_ptr();
-        (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
-        let mut options = options.disown();
-        let result = ffi::avformat_open_input(&raw mut context, ptr::null(), format, &raw mut options);
-        drop(ffmpeg::Dictionary::own(options));
-        check(result)?;
-        let found = ffi::avformat_find_stream_info(context, ptr::null_mut());
-        if found < 0 {
-            ffi::avformat_close_input(&raw mut context);
-            check(found)?;
-        }
-        Ok(Input::wrap_with_custom_io_and_interrupt(context, io, callback.guard))
-    }
-}
-
-fn find_format(name: Option<&CStr>) -> Result<*const ffi::AVInputFormat, String> {
-    let Some(name) = name else { return Ok(ptr::null()) };
-    // SAFETY: `name` is a NUL-terminated string; the result is static or null.
-    let format = unsafe { ffi::av_find_input_format(name.as_ptr()) };
-    if format.is_null() {
-        return Err(format!("this FFmpeg knows no format '{}'", name.to_string_lossy()));
-    }
-    Ok(format)
-}
-
-fn check(result: i32) -> Result<(), String> {
-    if result < 0 { Err(ffmpeg::Error::from(result).to_string()) } else { Ok(()) }
+fn text(path: &Path) -> Result<&str, Failure> {
+    path.to_str().ok_or_else(|| "the name is not UTF-8".into())
 }
 
 fn stream_info(input: &Input, stream: &ffmpeg::Stream<'_>, from_program: bool) -> StreamInfo {

@@ -7,6 +7,7 @@
 //! input on a thread of its own and brings a lost camera back.
 
 mod decoder;
+mod diagnosis;
 mod error;
 mod frame;
 pub(crate) mod fuzz;
@@ -15,14 +16,19 @@ mod gate;
 mod gated;
 mod input;
 mod interrupt;
+mod last_words;
+mod opening;
 mod picture;
 mod program;
 mod reader;
 mod repack;
 mod rgb;
 mod ring;
+mod room;
 mod still;
+mod throttle;
 mod timeline;
+mod told_size;
 mod watch;
 
 pub use decoder::Decoder;

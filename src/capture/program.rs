@@ -3,15 +3,20 @@
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::interrupt::Interrupt;
+use super::last_words::LastWords;
+use super::throttle::Throttle;
 
 /// The running program; killed with all it started, and reaped, when dropped.
 pub struct Program {
     child: Child,
+    words: LastWords,
     reaped: bool,
 }
 
@@ -27,19 +32,34 @@ impl Program {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             // A group of its own: a script must not leave its camera program behind.
             .process_group(0)
             .spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("the program has no output"))?;
-        Ok((Program { child, reaped: false }, ProgramOutput { stdout, interrupt: interrupt.clone() }))
+        let words = LastWords::listen(child.stderr.take(), arguments)?;
+        let output = ProgramOutput {
+            stdout,
+            interrupt: interrupt.clone(),
+            left: Arc::new(AtomicU64::new(u64::MAX)),
+            throttle: Throttle::new(),
+        };
+        Ok((Program { child, words, reaped: false }, output))
     }
 
-    /// How it ended, if it has.
+    /// How it ended, if it has, and what it said last.
     pub fn ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
         self.reaped = true;
-        Some(format!("the program ended ({status})"))
+        Some(self.with_last_words(format!("the program ended ({status})")))
+    }
+
+    /// `why`, and what the program said last, if it said anything.
+    pub fn with_last_words(&self, why: String) -> String {
+        match self.words.told() {
+            Some(words) => format!("{why}; it said: {words}"),
+            None => why,
+        }
     }
 }
 
@@ -58,10 +78,55 @@ impl Drop for Program {
 pub struct ProgramOutput {
     stdout: ChildStdout,
     interrupt: Interrupt,
+    /// Bytes that may still be read.
+    left: Arc<AtomicU64>,
+    throttle: Throttle,
+}
+
+impl ProgramOutput {
+    /// From now on no more than `bytes` are read, until that is lifted.
+    pub fn allow(&self, bytes: u64) -> Allowance {
+        self.left.store(bytes, Ordering::Relaxed);
+        Allowance { left: Arc::clone(&self.left) }
+    }
+}
+
+/// How much a program may still write.
+pub struct Allowance {
+    left: Arc<AtomicU64>,
+}
+
+impl Allowance {
+    /// Whether it wrote all it might.
+    pub fn is_used_up(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
+
+    /// It may write on without end.
+    pub fn lift(&self) {
+        self.left.store(u64::MAX, Ordering::Relaxed);
+    }
 }
 
 impl Read for ProgramOutput {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.throttle.rest();
+        let left = self.left.load(Ordering::Relaxed);
+        if left == 0 {
+            return Err(io::Error::other("it wrote more than it may"));
+        }
+        let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let Some(buffer) = buffer.get_mut(..length) else { return Ok(0) };
+        let count = self.wait_and_read(buffer)?;
+        if left != u64::MAX {
+            self.left.store(left - count as u64, Ordering::Relaxed);
+        }
+        Ok(count)
+    }
+}
+
+impl ProgramOutput {
+    fn wait_and_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             if self.interrupt.is_due() {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "interrupted"));

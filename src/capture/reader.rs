@@ -2,7 +2,7 @@
 //! brings a lost camera back, plays files at their own speed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,13 @@ use super::input::{StreamInfo, VideoInput};
 use super::interrupt::Interrupt;
 use super::timeline::TimeBase;
 use crate::clock::Beat;
-use crate::config::{Source, SourceKind};
+use crate::config::{Source, SourceKind, Transport};
 use crate::domain::{Backoff, Mono, jitter};
 
 /// Packets between the reader and the decoder: some ten seconds.
 const QUEUE_PACKETS: usize = 256;
+/// Bytes of these: ten seconds of 12 Mbit/s. A packet that is larger waits alone.
+const QUEUE_BYTES: usize = 16 << 20;
 /// First and longest pause before a lost camera is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// libav is called back after twenty seconds; if it has not come back by then,
@@ -42,6 +44,8 @@ pub enum Message {
         packet: ffmpeg::Packet,
         /// When it arrived, CLOCK_BOOTTIME.
         arrival: Mono,
+        /// Its place in the queue, given back with the message.
+        place: Place,
     },
     /// The source failed; it will be tried again.
     Lost {
@@ -52,11 +56,37 @@ pub enum Message {
     Ended,
 }
 
+/// Bytes in the queue, for as long as this exists.
+pub struct Place {
+    bytes: usize,
+    queued: Arc<AtomicUsize>,
+}
+
+impl Place {
+    /// For so many bytes, if the queue has room for them.
+    fn take(queued: &Arc<AtomicUsize>, bytes: usize) -> Option<Place> {
+        let room = |queued: usize| {
+            let then = queued.saturating_add(bytes);
+            (queued == 0 || then <= QUEUE_BYTES).then_some(then)
+        };
+        queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
+        Some(Place { bytes, queued: Arc::clone(queued) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.queued.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// How to read.
 #[derive(Debug, Clone)]
 pub struct ReaderSettings {
     /// Where from.
     pub source: Source,
+    /// Network cameras: how the pictures come.
+    pub transport: Transport,
     /// Files: at the speed of the recording.
     pub realtime: bool,
     /// Files: again and again.
@@ -76,6 +106,7 @@ pub struct Reader {
     /// Packets thrown away because the queue was full.
     pub dropped: Arc<AtomicU64>,
     interrupt: Interrupt,
+    beat: Beat,
     thread: JoinHandle<()>,
 }
 
@@ -89,17 +120,28 @@ impl Reader {
         let interrupt = Interrupt::default();
         let dropped = Arc::new(AtomicU64::new(0));
         let mut reading = Reading {
-            queue: Queue { sender, interrupt: interrupt.clone(), dropped: dropped.clone(), skipping: false },
+            queue: Queue {
+                sender,
+                interrupt: interrupt.clone(),
+                dropped: dropped.clone(),
+                queued: Arc::default(),
+                skipping: false,
+            },
             settings,
             interrupt: interrupt.clone(),
             now,
-            beat,
+            beat: beat.clone(),
         };
         let thread = std::thread::Builder::new().name(format!("capture {name}")).spawn(move || {
             reading.run();
             reading.beat.finished();
         })?;
-        Ok(Reader { messages, dropped, interrupt, thread })
+        Ok(Reader { messages, dropped, interrupt, beat, thread })
+    }
+
+    /// Whether the thread hangs in a driver or in libav: it says nothing any more.
+    pub fn hangs(&self, now: Mono) -> bool {
+        self.beat.is_late(now)
     }
 
     /// Asks the thread to end, at once and without waiting.
@@ -156,7 +198,7 @@ impl Reading {
     /// From opening to the end of the stream.
     fn one_connection(&mut self) -> Result<(), CaptureError> {
         self.beat.working(STUCK_AFTER);
-        let mut input = VideoInput::open(&self.settings.source, &self.interrupt)?;
+        let mut input = VideoInput::open(&self.settings.source, self.settings.transport, &self.interrupt)?;
         let info = input.info().clone();
         let time_base = TimeBase { numerator: info.time_base.numerator(), denominator: info.time_base.denominator() };
         let recording = self.settings.is_file();
@@ -179,11 +221,8 @@ impl Reading {
                 }
             }
             let arrival = (self.now)();
-            let sent = if recording {
-                self.queue.send(Message::Packet { packet, arrival })
-            } else {
-                self.queue.offer(packet, arrival)
-            };
+            let sent =
+                if recording { self.queue.send_packet(packet, arrival) } else { self.queue.offer(packet, arrival) };
             if !sent {
                 return Err(CaptureError::Stopped);
             }
@@ -220,6 +259,7 @@ struct Queue {
     sender: Sender<Message>,
     interrupt: Interrupt,
     dropped: Arc<AtomicU64>,
+    queued: Arc<AtomicUsize>,
     skipping: bool,
 }
 
@@ -237,23 +277,86 @@ impl Queue {
         }
     }
 
+    /// A recording's packet: waits for room.
+    fn send_packet(&self, packet: ffmpeg::Packet, arrival: Mono) -> bool {
+        loop {
+            if let Some(place) = Place::take(&self.queued, packet.size()) {
+                return self.send(Message::Packet { packet, arrival, place });
+            }
+            if !self.interrupt.sleep(Duration::from_millis(5)) {
+                return false;
+            }
+        }
+    }
+
     /// Never waits. False when nobody listens.
     fn offer(&mut self, packet: ffmpeg::Packet, arrival: Mono) -> bool {
         if self.skipping && !packet.is_key() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        match self.sender.try_send(Message::Packet { packet, arrival }) {
+        let Some(place) = Place::take(&self.queued, packet.size()) else {
+            self.drop_until_a_keyframe();
+            return true;
+        };
+        match self.sender.try_send(Message::Packet { packet, arrival, place }) {
             Ok(()) => {
                 self.skipping = false;
                 true
             }
             Err(TrySendError::Full(_)) => {
-                self.skipping = true;
-                self.dropped.fetch_add(1, Ordering::Relaxed);
+                self.drop_until_a_keyframe();
                 true
             }
             Err(TrySendError::Disconnected(_)) => false,
         }
+    }
+
+    fn drop_until_a_keyframe(&mut self) {
+        self.skipping = true;
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn queue() -> (Queue, Receiver<Message>) {
+        let (sender, messages) = crossbeam_channel::bounded(QUEUE_PACKETS);
+        let interrupt = Interrupt::default();
+        (Queue { sender, interrupt, dropped: Arc::default(), queued: Arc::default(), skipping: false }, messages)
+    }
+
+    fn offer(queue: &mut Queue, bytes: usize, key: bool) {
+        let mut packet = ffmpeg::Packet::new(bytes);
+        if key {
+            packet.set_flags(ffmpeg::packet::Flags::KEY);
+        }
+        assert!(queue.offer(packet, Mono::ZERO));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_too() {
+        let (mut queue, messages) = queue();
+        for _ in 0..40 {
+            offer(&mut queue, 1 << 20, true);
+        }
+        assert_eq!((messages.len(), queue.dropped.load(Ordering::Relaxed)), (16, 24));
+        // What is taken out makes room, but decoding goes on at a keyframe alone.
+        drop((messages.recv().unwrap(), messages.recv().unwrap()));
+        offer(&mut queue, 100, false);
+        assert_eq!(messages.len(), 14);
+        offer(&mut queue, 1 << 20, true);
+        offer(&mut queue, 100, false);
+        assert_eq!(messages.len(), 16);
+        messages.try_iter().for_each(drop);
+        // A single one that is larger than all is not refused for ever.
+        offer(&mut queue, QUEUE_BYTES + 1, true);
+        offer(&mut queue, 1, true);
+        assert_eq!(messages.len(), 1);
+        messages.try_iter().for_each(drop);
+        assert_eq!(queue.queued.load(Ordering::Relaxed), 0);
     }
 }

@@ -2,6 +2,7 @@
 //! decoder's, so that everything behind sees stills and video alike.
 
 use std::fs::File;
+use std::hash::Hasher;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
@@ -9,14 +10,15 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 
 use super::picture::{Colour, Matrix, Picture, Plane, Rotation};
 
-/// Pictures with more pixels are refused: they are a mistake or an attack.
-const MAX_PIXELS: u64 = 100_000_000;
+/// Pictures with more pixels are refused: they are a mistake or an attack. Trail
+/// cameras claim up to 48 million.
+const MAX_PIXELS: u64 = 50_000_000;
 
 /// No still of a camera is larger; what is behind is not read.
-const MAX_FILE_BYTES: u64 = 256 << 20;
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// What the image decoder may allocate besides.
-const MAX_ALLOCATION: u64 = 640 << 20;
+const MAX_ALLOCATION: u64 = 320 << 20;
 
 /// Why a file is no usable picture.
 #[derive(Debug, thiserror::Error)]
@@ -66,34 +68,24 @@ impl Still {
         if bytes.is_empty() {
             return Err(StillError::Empty);
         }
-        let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?;
+        let is_jpeg = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?.format() == Some(ImageFormat::Jpeg);
         // The decoder fills what is missing with grey and says nothing.
-        let truncated = reader.format() == Some(ImageFormat::Jpeg) && !has_jpeg_end(&bytes);
-        let mut limits = Limits::default();
-        limits.max_alloc = Some(MAX_ALLOCATION);
-        reader.limits(limits);
-        let mut decoder = reader.into_decoder()?;
-        let (width, height) = decoder.dimensions();
-        if u64::from(width) * u64::from(height) > MAX_PIXELS {
-            return Err(StillError::TooLarge { width, height });
+        if is_jpeg && !has_jpeg_end(&bytes) {
+            if !lacks_the_end_alone(&mut bytes)? {
+                return Err(StillError::Truncated);
+            }
+            bytes.extend(JPEG_END);
         }
-        // A broken EXIF block is no reason to refuse the picture.
-        let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-        let mut image = DynamicImage::from_decoder(decoder)?;
-        if truncated {
-            return Err(StillError::Truncated);
-        }
-        image.apply_orientation(orientation);
-        Ok(Still::from_image(&image))
+        Ok(Still::from_image(decode(&bytes)?))
     }
 
-    fn from_image(image: &DynamicImage) -> Still {
-        let rgb = image.to_rgb8();
+    fn from_image(image: DynamicImage) -> Still {
+        let luma = (!image.color().has_color()).then(|| image.to_luma8().into_raw());
+        let rgb = image.into_rgb8();
         let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-        let planes = if image.color().has_color() {
-            to_planes(&rgb)
-        } else {
-            [image.to_luma8().into_raw(), Vec::new(), Vec::new()]
+        let planes = match luma {
+            Some(luma) => [luma, Vec::new(), Vec::new()],
+            None => to_planes(&rgb),
         };
         Still { width, height, planes, rgb }
     }
@@ -120,6 +112,48 @@ impl Still {
     pub fn into_rgb(self) -> RgbImage {
         self.rgb
     }
+}
+
+/// The upright picture in `bytes`, if its size is sane.
+fn decode(bytes: &[u8]) -> Result<DynamicImage, StillError> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_ALLOCATION);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(StillError::TooLarge { width, height });
+    }
+    // A broken EXIF block is no reason to refuse the picture.
+    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+const JPEG_END: [u8; 2] = [0xFF, 0xD9];
+
+/// Whether nothing but its end marker is missing of a JPEG, so that whatever is
+/// written behind it changes nothing in the picture. Takes off half a marker.
+fn lacks_the_end_alone(bytes: &mut Vec<u8>) -> Result<bool, StillError> {
+    /// More than the longest code, so that a block that is missing comes out.
+    const TAIL: usize = 64;
+    while bytes.last() == Some(&0xFF) {
+        bytes.pop();
+    }
+    let length = bytes.len();
+    let mut with_tail = |filling: u8| {
+        bytes.truncate(length);
+        bytes.extend([filling; TAIL]);
+        bytes.extend(JPEG_END);
+        let mut hasher = std::hash::DefaultHasher::new();
+        hasher.write(decode(bytes)?.as_bytes());
+        Ok::<u64, StillError>(hasher.finish())
+    };
+    let is_same = with_tail(0x55)? == with_tail(0xA3)?;
+    bytes.truncate(length);
+    Ok(is_same)
 }
 
 /// Whether a JPEG's segments lead to its end marker (ITU-T T.81, B.1). What
@@ -163,11 +197,11 @@ mod tests {
 
     #[test]
     fn grey_has_no_chroma_and_colours_have_jpegs_values() {
-        let grey = Still::from_image(&DynamicImage::new_luma8(3, 2));
+        let grey = Still::from_image(DynamicImage::new_luma8(3, 2));
         assert!(grey.picture().chroma.is_none());
 
         let red = RgbImage::from_pixel(2, 1, image::Rgb([255, 0, 0]));
-        let still = Still::from_image(&DynamicImage::ImageRgb8(red));
+        let still = Still::from_image(DynamicImage::ImageRgb8(red));
         assert_eq!(still.planes, [vec![76, 76], vec![85, 85], vec![255, 255]]);
         assert_eq!(still.size(), (2, 1));
     }
@@ -193,9 +227,26 @@ mod tests {
         assert!(Still::open(&path).is_ok());
         std::fs::write(&path, [&whole[..], b"what the camera adds"].concat()).unwrap();
         assert!(Still::open(&path).is_ok());
-        for length in [whole.len() / 2, whole.len() - 2] {
+        for length in [whole.len() / 2, whole.len() - whole.len() / 20, whole.len() - 16] {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert_eq!(Still::open(&path).unwrap_err().to_string(), "the JPEG is truncated");
+        }
+    }
+
+    #[test]
+    fn a_jpeg_that_lacks_its_end_marker_alone_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jpg");
+        let coloured = RgbImage::from_fn(333, 250, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
+        for picture in [coloured.clone().into(), DynamicImage::ImageRgb8(coloured).grayscale()] {
+            let picture: DynamicImage = picture;
+            picture.save(&path).unwrap();
+            let whole = std::fs::read(&path).unwrap();
+            let good = Still::open(&path).unwrap();
+            for missing in [1, 2] {
+                std::fs::write(&path, &whole[..whole.len() - missing]).unwrap();
+                assert_eq!(Still::open(&path).unwrap().planes, good.planes, "without the last {missing}");
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use super::frame::Frame;
 use super::input::{StreamInfo, VideoInput};
 use super::interrupt::Interrupt;
 use super::timeline::{FileTimeline, TimeBase};
-use crate::config::{Source, SourceKind};
+use crate::config::{Source, SourceKind, Transport};
 use crate::domain::Mono;
 
 /// What was seen of a source.
@@ -36,8 +36,9 @@ pub struct Watched {
     pub damaged: u64,
     /// Frames decoded.
     pub frames: u64,
-    /// Their rate, per second: as measured for a live source, as the stamps say
-    /// for a file; `None` with fewer than two frames.
+    /// Their rate, per second: as the packets of a live source arrive once the
+    /// first, which waited for it to be opened, are in; as the stamps say for a file;
+    /// `None` with fewer than two frames.
     pub frame_rate: Option<f64>,
 }
 
@@ -66,12 +67,13 @@ impl From<Duration> for Span {
 /// passed on.
 pub fn watch(
     source: &Source,
+    transport: Transport,
     span: impl Into<Span>,
     each: &mut dyn FnMut(&mut Frame) -> Result<(), CaptureError>,
 ) -> Result<Watched, CaptureError> {
     let (began, span) = (Instant::now(), span.into());
     let interrupt = Interrupt::default();
-    let mut input = VideoInput::open(source, &interrupt)?;
+    let mut input = VideoInput::open(source, transport, &interrupt)?;
     let info = input.info().clone();
     let mut decoder = Decoder::open(&info)?;
     let is_file = matches!(source.kind(), SourceKind::File(_));
@@ -91,6 +93,7 @@ pub fn watch(
     };
     let (mut packet, mut frame) = (ffmpeg::Packet::empty(), Frame::empty());
     let mut last_keyframe = None;
+    let mut arrivals = Arrivals::default();
     let (mut seen, mut group) = (Duration::ZERO, 0);
     while seen < span.least || (watched.keyframe_interval.is_none() && seen < span.for_a_group) {
         let more = input.read(&mut packet)?;
@@ -107,6 +110,7 @@ pub fn watch(
             group += packet.size() as u64;
             watched.largest_group = watched.largest_group.max(group);
             watched.packets += 1;
+            arrivals.note(began.elapsed());
             decoder.send(&packet);
         } else {
             decoder.send_end();
@@ -127,12 +131,43 @@ pub fn watch(
         }
     }
     if watched.frames == 0 {
-        return Err(CaptureError::Read(format!("none of its {} packets could be decoded", watched.packets)));
+        let why = format!("none of its {} packets could be decoded", watched.packets);
+        return Err(CaptureError::Read(decoder.too_large().or(decoder.too_many()).unwrap_or(why)));
     }
     watched.span = seen;
     let intervals = watched.frames - 1;
-    watched.frame_rate = (intervals > 0 && !seen.is_zero()).then(|| intervals as f64 / seen.as_secs_f64());
+    let of_frames = (intervals > 0 && !seen.is_zero()).then(|| intervals as f64 / seen.as_secs_f64());
+    watched.frame_rate = if is_file { of_frames } else { arrivals.rate().or(of_frames) };
     Ok(watched)
+}
+
+/// When packets arrive, so that what was held back while the source was opened does
+/// not count as fast.
+#[derive(Default)]
+struct Arrivals {
+    first: Option<Duration>,
+    /// The first and the last that count, and the intervals between.
+    counted: Option<(Duration, Duration, u32)>,
+}
+
+impl Arrivals {
+    /// How long what was held back takes to come.
+    const BURST: Duration = Duration::from_millis(500);
+
+    fn note(&mut self, at: Duration) {
+        let first = *self.first.get_or_insert(at);
+        self.counted = match self.counted {
+            Some((from, _, intervals)) => Some((from, at, intervals + 1)),
+            None => (at >= first + Self::BURST).then_some((at, at, 0)),
+        };
+    }
+
+    /// A second, if it was long enough to tell.
+    fn rate(&self) -> Option<f64> {
+        let (from, to, intervals) = self.counted?;
+        let span = to.saturating_sub(from);
+        (intervals > 0 && span >= Self::BURST).then(|| f64::from(intervals) / span.as_secs_f64())
+    }
 }
 
 /// How long a stream may go on without a picture.
@@ -168,4 +203,20 @@ pub fn ffmpeg_version() -> String {
     let release = unsafe { std::ffi::CStr::from_ptr(ffmpeg::ffi::av_version_info()) };
     let (major, minor, micro) = (number >> 16, (number >> 8) & 0xff, number & 0xff);
     format!("{} (libavcodec {major}.{minor}.{micro})", release.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_was_held_back_while_a_camera_was_opened_is_no_frame_rate() {
+        let mut arrivals = Arrivals::default();
+        let ms = Duration::from_millis;
+        (0..40).for_each(|n| arrivals.note(ms(n)));
+        assert_eq!(arrivals.rate(), None);
+        (1..=30).for_each(|n| arrivals.note(ms(40 + n * 80)));
+        assert!((arrivals.rate().unwrap() - 12.5).abs() < 0.01, "{:?}", arrivals.rate());
+    }
 }

@@ -42,15 +42,40 @@ impl Beat {
         self.deadline_us.store(WAITING, Ordering::Relaxed);
     }
 
+    /// Whether its deadline has passed at `now`.
+    pub fn is_late(&self, now: Mono) -> bool {
+        self.deadline_us.load(Ordering::Relaxed) < now.as_micros()
+    }
+
     /// Ended as it should; no longer watched.
     pub fn finished(&self) {
         self.deadline_us.store(FINISHED, Ordering::Relaxed);
     }
 }
 
+/// The threads that are past their deadline.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Stuck {
+    /// Threads that everything depends on.
+    pub vital: Vec<String>,
+    /// Threads that take in one source each, of which others go on without.
+    pub sources: Vec<String>,
+    /// Every source that there is.
+    pub all_sources: bool,
+}
+
+impl Stuck {
+    /// Whether starting everything again is better than going on.
+    pub fn is_fatal(&self) -> bool {
+        !self.vital.is_empty() || self.all_sources
+    }
+}
+
 #[derive(Debug)]
 struct Watched {
     name: String,
+    /// It takes in one source of several.
+    is_source: bool,
     deadline_us: Arc<AtomicU64>,
 }
 
@@ -70,24 +95,38 @@ impl Heartbeats {
     /// and every clone are gone without [`Beat::finished`] has died, by a
     /// panic for example, and counts as stuck for ever.
     pub fn register(&self, name: impl Into<String>) -> Beat {
+        self.add(name.into(), false)
+    }
+
+    /// The same for a thread that takes in one source: a camera that hangs, in its
+    /// driver or in libav, must not take the good ones with it.
+    pub fn register_source(&self, name: impl Into<String>) -> Beat {
+        self.add(name.into(), true)
+    }
+
+    fn add(&self, name: String, is_source: bool) -> Beat {
         let beat = Beat::unwatched();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.push(Watched { name: name.into(), deadline_us: Arc::clone(&beat.deadline_us) });
+        threads.push(Watched { name, is_source, deadline_us: Arc::clone(&beat.deadline_us) });
         beat
     }
 
     /// The threads that are past their deadline at `now`.
-    pub fn stuck(&self, now: Mono) -> Vec<String> {
+    pub fn stuck(&self, now: Mono) -> Stuck {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         threads.retain(|thread| thread.deadline_us.load(Ordering::Relaxed) != FINISHED);
-        threads
-            .iter()
-            .filter(|thread| {
-                let died = Arc::strong_count(&thread.deadline_us) == 1;
-                died || thread.deadline_us.load(Ordering::Relaxed) < now.as_micros()
-            })
-            .map(|thread| thread.name.clone())
-            .collect()
+        let is_stuck = |thread: &&Watched| {
+            let died = Arc::strong_count(&thread.deadline_us) == 1;
+            died || thread.deadline_us.load(Ordering::Relaxed) < now.as_micros()
+        };
+        let of = |is_source| {
+            let stuck = threads.iter().filter(is_stuck).filter(|thread| thread.is_source == is_source);
+            stuck.map(|thread| thread.name.clone()).collect::<Vec<_>>()
+        };
+        let (vital, sources) = (of(false), of(true));
+        let all = threads.iter().filter(|thread| thread.is_source).count();
+        let all_sources = all > 0 && sources.len() == all;
+        Stuck { vital, sources, all_sources }
     }
 
     /// The threads that have ended without [`Beat::finished`].
@@ -113,10 +152,30 @@ mod tests {
         let (vision, disk) = (beats.register("vision"), beats.register("journal"));
         vision.working_until(Mono::from_micros(5 * SECOND));
         disk.waiting();
-        assert!(beats.stuck(Mono::from_micros(5 * SECOND)).is_empty());
-        assert_eq!(beats.stuck(Mono::from_micros(6 * SECOND)), ["vision"]);
+        assert_eq!(beats.stuck(Mono::from_micros(5 * SECOND)), Stuck::default());
+        assert_eq!(beats.stuck(Mono::from_micros(6 * SECOND)).vital, ["vision"]);
         vision.waiting();
-        assert!(beats.stuck(Mono::from_micros(u64::MAX - 1)).is_empty());
+        assert_eq!(beats.stuck(Mono::from_micros(u64::MAX - 1)), Stuck::default());
+    }
+
+    #[test]
+    fn a_source_that_hangs_is_named_and_fatal_only_if_it_is_the_last() {
+        let beats = Heartbeats::new();
+        let (bad, good) = (beats.register_source("capture bad"), beats.register_source("capture good"));
+        bad.working_until(Mono::from_micros(5 * SECOND));
+        let stuck = beats.stuck(Mono::from_micros(6 * SECOND));
+        assert_eq!((stuck.sources.as_slice(), stuck.is_fatal()), (["capture bad".to_owned()].as_slice(), false));
+        assert!(bad.is_late(Mono::from_micros(6 * SECOND)) && !good.is_late(Mono::from_micros(6 * SECOND)));
+        good.working_until(Mono::from_micros(5 * SECOND));
+        assert!(beats.stuck(Mono::from_micros(6 * SECOND)).is_fatal());
+        good.waiting();
+        let vision = beats.register("vision good");
+        vision.working_until(Mono::ZERO);
+        assert!(beats.stuck(Mono::from_micros(6 * SECOND)).is_fatal());
+        // A file that is played is no camera that works on.
+        vision.finished();
+        good.finished();
+        assert!(beats.stuck(Mono::from_micros(6 * SECOND)).is_fatal());
     }
 
     #[test]
@@ -126,7 +185,7 @@ mod tests {
         let done = beats.register("done");
         done.working_until(Mono::ZERO);
         done.finished();
-        assert_eq!(beats.stuck(Mono::from_micros(1)), ["panicked"]);
+        assert_eq!(beats.stuck(Mono::from_micros(1)).vital, ["panicked"]);
         assert_eq!(beats.died(), ["panicked"]);
     }
 }

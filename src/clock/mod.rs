@@ -25,7 +25,7 @@ mod system;
 
 pub use corrections::Corrections;
 pub use gpsd::{GPSD_PORT, Gpsd, Heard};
-pub use heartbeat::{Beat, Heartbeats};
+pub use heartbeat::{Beat, Heartbeats, Stuck};
 pub use keeper::{Change, Estimate, GpsTime, KernelTime, RtcTime, SavedClock, Timekeeper};
 pub use reading::{Reading, RecordingClock};
 pub use retime::{BootSpan, Correction, Retiming, TimeLine, Timed, lines_between};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::CommandError;
+use super::{CommandError, media_files};
 use crate::capture::Still;
 use crate::config::Config;
 use crate::detect::{Classes, Detection, Detector, Looker, View, WHOLE, tiles};
@@ -32,7 +32,8 @@ pub struct DetectArgs {
     #[arg(long, value_name = "DIR")]
     pub annotate: Option<PathBuf>,
     /// Pictures (JPEG or PNG), or folders, of which every *.jpg, *.jpeg and
-    /// *.png is taken in the order of their names; folders within are left out
+    /// *.png is taken in the order of their names, with those of the folders within
+    /// (a card's DCIM); names that begin with a dot are left out
     #[arg(required = true, value_name = "IMAGE|DIR")]
     pub inputs: Vec<PathBuf>,
 }
@@ -109,7 +110,7 @@ struct Input {
     found: Result<(), String>,
 }
 
-/// A file is itself; a folder its pictures, sorted by name.
+/// A file is itself; a folder its pictures and those of the folders within, sorted.
 fn expand(path: &Path) -> Vec<Input> {
     let one = |found| vec![Input { path: path.to_path_buf(), found }];
     match std::fs::metadata(path) {
@@ -117,22 +118,14 @@ fn expand(path: &Path) -> Vec<Input> {
         Ok(kind) if !kind.is_dir() => return one(Ok(())),
         Ok(_) => {}
     }
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) => return one(Err(format!("cannot list the folder: {error}"))),
+    let pictures = match media_files::below(path, &["jpg", "jpeg", "png"]) {
+        Ok(pictures) => pictures,
+        Err(error) => return one(Err(error)),
     };
-    let mut pictures: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| is_picture_name(path) && !path.is_dir()).collect();
     if pictures.is_empty() {
         tracing::warn!(folder = %path.display(), "no *.jpg, *.jpeg or *.png in this folder");
     }
-    pictures.sort();
     pictures.into_iter().map(|path| Input { path, found: Ok(()) }).collect()
-}
-
-fn is_picture_name(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    ["jpg", "jpeg", "png"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// A bar on a terminal's stderr when there is much to do, otherwise nothing.

@@ -10,6 +10,7 @@ pub mod detect;
 pub mod events;
 mod fetch;
 pub mod key;
+mod media_files;
 mod private_file;
 pub mod receive;
 pub mod replay;

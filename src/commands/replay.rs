@@ -1,12 +1,12 @@
 //! `tawny replay`: recorded video through the same stages as a live camera.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::CommandError;
+use super::{CommandError, media_files};
 use crate::capture::{GateCounts, Interrupt};
 use crate::clock::{Clock, RecordingClock};
 use crate::config::{CameraConfig, Config, Source};
@@ -49,8 +49,10 @@ pub struct ReplayArgs {
     /// broker does not take stays there and is sent by the next published replay.
     #[arg(long)]
     pub publish: bool,
-    /// The recordings, in order
-    #[arg(required = true, value_name = "VIDEO")]
+    /// The recordings, in order, or folders, of which every video is taken in the
+    /// order of their names, with those of the folders within (a card's DCIM); names
+    /// that begin with a dot are left out
+    #[arg(required = true, value_name = "VIDEO|DIR")]
     pub videos: Vec<PathBuf>,
 }
 
@@ -69,8 +71,13 @@ pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
     let mut replay = Replay::new(&config, &camera, args)?;
     let mut at = Mono::ZERO;
     let mut failed = 0;
-    for video in &args.videos {
-        match replay.play(video, at)? {
+    let videos: Vec<_> = args.videos.iter().flat_map(|path| expand(path)).collect();
+    for (video, found) in &videos {
+        let played = match found {
+            Ok(()) => replay.play(video, at)?,
+            Err(why) => (at, Some(why.clone())),
+        };
+        match played {
             (next, None) => at = next,
             (next, Some(why)) => {
                 at = next;
@@ -85,12 +92,30 @@ pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
     match failed {
         0 => sent,
         n => {
-            let unplayed = format!("{n} of {} videos could not be played to the end", args.videos.len());
+            let unplayed = format!("{n} of {} videos could not be played to the end", videos.len());
             Err(CommandError::Failed(match sent {
                 Ok(()) => unplayed,
                 Err(unsent) => format!("{unplayed}; {unsent}"),
             }))
         }
+    }
+}
+
+/// How files with video are called.
+const VIDEO_NAMES: [&str; 21] = [
+    "mp4", "m4v", "mov", "avi", "mkv", "webm", "ts", "mts", "m2ts", "mpg", "mpeg", "3gp", "flv", "asf", "wmv", "h264",
+    "264", "h265", "265", "hevc", "mjpeg",
+];
+
+/// A file is itself; a folder its videos and those of the folders within, sorted.
+fn expand(path: &Path) -> Vec<(PathBuf, Result<(), String>)> {
+    if !path.is_dir() {
+        return vec![(path.to_path_buf(), Ok(()))];
+    }
+    match media_files::below(path, &VIDEO_NAMES) {
+        Ok(videos) if videos.is_empty() => vec![(path.to_path_buf(), Err("there is no video in this folder".into()))],
+        Ok(videos) => videos.into_iter().map(|video| (video, Ok(()))).collect(),
+        Err(why) => vec![(path.to_path_buf(), Err(why))],
     }
 }
 

@@ -26,7 +26,8 @@ pub use load::{DEFAULT_PATH, Loaded, load, parse};
 pub use model::{
     Anchor, CameraConfig, CaptureConfig, ClockConfig, Config, Connect, DetectorConfig, EventFormat, EvidenceConfig,
     GateChoice, HealthConfig, HomeAssistantConfig, InputSize, JournalConfig, ModelFamily, MotionConfig, People,
-    PrivacyConfig, SceneConfig, TrackingConfig, TripwireConfig, UnitConfig, UplinkConfig, ZoneConfig, ZoneMode,
+    PrivacyConfig, SceneConfig, TrackingConfig, Transport, TripwireConfig, UnitConfig, UplinkConfig, ZoneConfig,
+    ZoneMode,
 };
 pub use operator_key::OperatorKey;
 pub use problem::ConfigError;

@@ -158,6 +158,11 @@ pub struct CameraConfig {
     #[serde(rename = "loop")]
     #[schemars(extend("x-default" = false))]
     pub looped: Option<bool>,
+    /// Network cameras only: how the pictures come. "tcp" loses nothing on a weak
+    /// link; "udp" is for cameras that offer nothing else; "auto" asks for TCP and
+    /// takes UDP if the camera refuses. rtsps:// is always TCP.
+    #[schemars(extend("x-default" = "auto"))]
+    pub transport: Option<Transport>,
     /// Whether a still scene's packets are left undecoded ("auto") or everything
     /// is decoded ("off").
     pub gate: GateChoice,
@@ -175,6 +180,7 @@ impl Default for CameraConfig {
             source: None,
             realtime: None,
             looped: None,
+            transport: None,
             gate: GateChoice::Auto,
             tripwire: Vec::new(),
             zone: Vec::new(),
@@ -192,6 +198,19 @@ impl CameraConfig {
     pub fn looped(&self) -> bool {
         self.looped.unwrap_or(false)
     }
+}
+
+/// How a network camera's pictures come (RFC 2326, section 12.39).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// In the connection itself; by UDP if the camera refuses that.
+    #[default]
+    Auto,
+    /// In the connection itself.
+    Tcp,
+    /// As packets of their own.
+    Udp,
 }
 
 /// Whether packets may stay undecoded.

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::broker::BrokerUrl;
 use super::model::{
-    CameraConfig, ClockConfig, Config, Connect, DetectorConfig, EventFormat, TrackingConfig, TripwireConfig,
+    CameraConfig, ClockConfig, Config, Connect, DetectorConfig, EventFormat, TrackingConfig, Transport, TripwireConfig,
     UplinkConfig, ZoneConfig,
 };
 use super::operator_key::OperatorKey;
@@ -132,10 +132,28 @@ impl Rules<'_> {
                 self.report(&[Step::Key(key)], format!("'{key}' is for video files only; this source is none"));
             }
         }
+        self.transport(camera);
         let wires: Vec<&str> = camera.tripwire.iter().map(|wire| wire.name.as_str()).collect();
         self.inside("tripwire", &camera.tripwire, |rules, wire| rules.tripwire(wire, &wires));
         let zones: Vec<&str> = camera.zone.iter().map(|zone| zone.name.as_str()).collect();
         self.inside("zone", &camera.zone, |rules, zone| rules.zone(zone, &zones));
+    }
+
+    fn transport(&mut self, camera: &CameraConfig) {
+        let Some(transport) = camera.transport else { return };
+        match camera.source.as_ref().map(|source| source.kind()) {
+            Some(SourceKind::Rtsp(url)) => {
+                let is_encrypted = url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("rtsps://"));
+                if is_encrypted && transport == Transport::Udp {
+                    let message = "rtsps:// comes over TCP alone: UDP would not be encrypted; leave 'transport' out";
+                    self.report(&[Step::Key("transport")], message.into());
+                }
+            }
+            _ => {
+                let message = "'transport' is for network cameras only (rtsp://); this source is none";
+                self.report(&[Step::Key("transport")], message.into());
+            }
+        }
     }
 
     fn tripwire(&mut self, wire: &TripwireConfig, names: &[&str]) {

@@ -92,7 +92,7 @@ fn a_disk_that_takes_nothing_is_waited_for_and_not_a_writer_that_is_stuck() {
     let written = || std::fs::read_dir(bench.dir.path().join("evidence/outbox")).unwrap().count();
     assert_eq!(written(), 0, "the event comes first");
     let hours = boot_time_now().plus(Duration::from_secs(36_000));
-    assert_eq!(bench.beats.stuck(hours), Vec::<String>::new());
+    assert_eq!(bench.beats.stuck(hours), crate::clock::Stuck::default());
     drop(blocked);
     let dir = bench.stop();
     assert_eq!(std::fs::read_dir(dir.path().join("evidence/outbox")).unwrap().count(), 1);

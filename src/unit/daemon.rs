@@ -275,8 +275,13 @@ fn start_cameras(parts: &Parts<'_>, detector: Detector, asks: Vec<Receiver<Ask>>
     let mut cameras = Cameras { readers: Vec::new(), ended, running: 0 };
     for ((camera, (name, stats)), asks) in config.camera.iter().zip(stats).zip(asks) {
         let Some(source) = camera.source.clone() else { continue };
-        let settings = ReaderSettings { source, realtime: camera.realtime(), looped: camera.looped() };
-        let beat = beats.register(format!("capture {name}"));
+        let settings = ReaderSettings {
+            source,
+            transport: camera.transport.unwrap_or_default(),
+            realtime: camera.realtime(),
+            looped: camera.looped(),
+        };
+        let beat = beats.register_source(format!("capture {name}"));
         let reader = Arc::new(Reader::start(name, settings, boot_time_now, beat)?);
         let vision = Vision {
             reader: Arc::clone(&reader),
@@ -329,6 +334,7 @@ fn look_after(signals: &Receiver<()>, cameras: &Cameras, beats: &Heartbeats) -> 
     let pause = watchdog.map_or(LOOK_AFTER, |limit| (limit / 3).max(Duration::from_millis(100)));
     let mut running = cameras.running;
     let mut next_look = Instant::now();
+    let mut hanging: Vec<String> = Vec::new();
     while running > 0 {
         if Instant::now() >= next_look {
             next_look = Instant::now() + pause;
@@ -336,9 +342,18 @@ fn look_after(signals: &Receiver<()>, cameras: &Cameras, beats: &Heartbeats) -> 
                 tracing::error!("the thread '{name}' has died");
                 return Err(RunError::Defect);
             }
-            match beats.stuck(boot_time_now()) {
-                stuck if stuck.is_empty() => notify(&[NotifyState::Watchdog]),
-                stuck => tracing::error!("stuck: {}; the watchdog is not fed", stuck.join(", ")),
+            let stuck = beats.stuck(boot_time_now());
+            if stuck.is_fatal() {
+                let names = [stuck.vital, stuck.sources].concat().join(", ");
+                tracing::error!("stuck: {names}; the watchdog is not fed");
+            } else {
+                notify(&[NotifyState::Watchdog]);
+                // Told once, when it begins.
+                let new: Vec<String> = stuck.sources.iter().filter(|name| !hanging.contains(name)).cloned().collect();
+                if !new.is_empty() {
+                    tracing::error!("stuck: {}; the other cameras are watched on", new.join(", "));
+                }
+                hanging = stuck.sources;
             }
         }
         crossbeam_channel::select! {

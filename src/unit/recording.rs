@@ -13,7 +13,7 @@ use crate::capture::{
     CaptureError, Decoded, FileTimeline, Frame, GateCounts, GateMode, GateStatus, GatedDecoder, Interrupt, TimeBase,
     VideoInput,
 };
-use crate::config::Source;
+use crate::config::{Source, Transport};
 use crate::domain::Mono;
 use crate::event::Draft;
 use crate::scene::SightingEnd;
@@ -123,7 +123,7 @@ impl Player {
         progress: &mut dyn FnMut(Duration, Option<Duration>),
         sink: &mut dyn FnMut(Draft) -> bool,
     ) -> Result<(), RecordingError> {
-        let mut input = VideoInput::open(source, &self.interrupt)?;
+        let mut input = VideoInput::open(source, Transport::Auto, &self.interrupt)?;
         let info = input.info().clone();
         let mut decoder = self.gating.decoder(&info)?;
         run.timeline = FileTimeline::new(start, info.frame_interval);

@@ -21,7 +21,7 @@ use crate::capture::{
 };
 use crate::clock::{Beat, boot_time_now};
 use crate::control::PauseSwitch;
-use crate::domain::Mono;
+use crate::domain::{Backoff, Mono, jitter};
 use crate::event::{Draft, Phase};
 use crate::health::CameraStats;
 use crate::journal::{JournalHandle, Timing};
@@ -33,6 +33,9 @@ const WORK_LIMIT: Duration = Duration::from_secs(20);
 const IDLE_STEP: Duration = Duration::from_millis(500);
 /// Packets, but no pictures for so long: the camera is blind.
 const BLIND_AFTER: Duration = Duration::from_secs(10);
+/// First and longest pause before a stream that wanted too much memory is tried
+/// again.
+const GIVEN_UP: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 /// While it catches up with a live camera, new packets are taken in after so
 /// many pictures.
 const PICTURES_AT_A_TIME: usize = 4;
@@ -122,6 +125,8 @@ impl Vision {
             blind: false,
             last_picture: now,
             complained: None,
+            again: None,
+            pauses: Backoff::new(GIVEN_UP.0, GIVEN_UP.1),
         };
         loop {
             beat.waiting();
@@ -142,7 +147,10 @@ impl Vision {
             watch.stats.dropped.store(reader.dropped.load(Relaxed), Relaxed);
             match message {
                 Ok(Message::Opened { info, recording }) => watch.opened(&info, recording, &beat),
-                Ok(Message::Packet { packet, arrival }) => watch.packet(packet, arrival),
+                Ok(Message::Packet { packet, arrival, place }) => {
+                    drop(place);
+                    watch.packet(packet, arrival);
+                }
                 Ok(Message::Lost { why }) => watch.lost(why),
                 Ok(Message::Ended) => {
                     watch.last_pictures(&beat);
@@ -227,6 +235,10 @@ struct Watching {
     last_picture: Mono,
     /// When a failure of the analysis was last logged.
     complained: Option<Mono>,
+    /// When a stream that was given up is tried again.
+    again: Option<Mono>,
+    /// The pauses before that.
+    pauses: Backoff,
 }
 
 impl Watching {
@@ -240,7 +252,8 @@ impl Watching {
         }
         self.forget_stream();
         self.source = Some((info.clone(), recording));
-        if !self.paused {
+        // A camera that was given up is not given more by connecting again.
+        if !self.paused && self.again.is_none() {
             self.new_stream(info, recording);
         }
     }
@@ -288,6 +301,7 @@ impl Watching {
         } else {
             tracing::info!("the pause is over");
             self.coverage.resume(now);
+            self.again = None;
             if let Some((info, recording)) = self.source.clone() {
                 self.new_stream(&info, recording);
             }
@@ -502,10 +516,32 @@ impl Watching {
         }
     }
 
+    /// A stream that wants more memory than it may have would be seen in part, now
+    /// and then. It is given up, and tried again later each time.
+    fn give_up_or_try_again(&mut self, now: Mono) {
+        if let Some(why) = self.stream.as_ref().and_then(|stream| stream.decoder.too_many()) {
+            self.forget_stream();
+            self.went_blind(now, why);
+            self.again = Some(now.plus(self.pauses.next(jitter())));
+        }
+        if self.again.is_some_and(|again| now >= again) {
+            self.again = None;
+            if let Some((info, recording)) = self.source.clone().filter(|_| !self.paused && self.stream.is_none()) {
+                self.new_stream(&info, recording);
+            }
+        }
+    }
+
     /// What time alone brings about.
     fn tick(&mut self, now: Mono) {
+        if self.lost.is_none() && self.reader.hangs(now) {
+            self.lost("it hangs in its driver or in what it sent; unplug it and plug it in again".to_owned());
+        }
+        self.give_up_or_try_again(now);
         if self.stream.is_some() && now.since(self.last_picture) > BLIND_AFTER {
-            self.went_blind(now, CaptureError::PixelFormat("no pictures in what arrives".into()).to_string());
+            let too_large = self.stream.as_ref().and_then(|stream| stream.decoder.too_large());
+            let unreadable = || CaptureError::PixelFormat("no pictures in what arrives".into()).to_string();
+            self.went_blind(now, too_large.unwrap_or_else(unreadable));
         }
         if !self.media_time {
             let (reporter, ids) = (&self.reporter, &mut self.ids);

@@ -6,6 +6,7 @@ pub mod broker;
 pub mod camera;
 pub mod daemon;
 pub mod drafts;
+pub mod hostile;
 pub mod operator;
 pub mod program;
 pub mod random;

@@ -15,6 +15,7 @@ mod broker;
 mod camera;
 mod chance;
 mod clock;
+mod hostile;
 mod kills;
 mod network;
 mod proxy;

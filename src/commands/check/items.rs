@@ -63,14 +63,28 @@ pub(super) fn detector(config: &Config) -> Item {
     let classes = format!("{} classes {}", detector.classes().named(), detector.names_source());
     let (width, height, ms) = (input.width, input.height, took.as_millis().max(1));
     let detail = format!("{title}, {family}, {width}x{height}, {classes}, {hash}, {ms} ms a look");
-    if took.as_secs_f32() * config.detector.active_rate() > 1.0 {
-        let advice = format!(
-            "slower than [detector] active_rate = {}: objects that move fast may be missed",
-            config.detector.active_rate()
-        );
-        return Item::warning(NAME, detail, &advice);
+    match too_slow(took, config.detector.active_rate(), config.camera.len()) {
+        Some(advice) => Item::warning(NAME, detail, &advice),
+        None => Item::ok(NAME, detail),
     }
-    Item::ok(NAME, detail)
+}
+
+/// What to say of a model that takes so long a look, if all cameras together want
+/// more looks than one detector gives. They share it.
+fn too_slow(took: Duration, rate: f32, cameras: usize) -> Option<String> {
+    let possible = 1.0 / took.as_secs_f32().max(1e-6);
+    let wanted = rate * cameras.max(1) as f32;
+    if wanted <= possible {
+        return None;
+    }
+    let of_all = match cameras {
+        0 | 1 => String::new(),
+        n => format!(" for each of {n} cameras"),
+    };
+    Some(format!(
+        "{possible:.1} looks a second at most, and [detector] active_rate = {rate}{of_all} asks for {wanted:.1} when \
+         something moves everywhere: objects that move fast may be missed then"
+    ))
 }
 
 /// One inference on a grey picture.
@@ -167,7 +181,10 @@ fn title(camera: &CameraConfig) -> String {
 fn look_at_camera(camera: &CameraConfig, needs: RingNeeds) -> Item {
     let Some(source) = &camera.source else { return Item::failed(title(camera), "has no source", "set one") };
     let (mut size, mut format) = ((0, 0), "");
-    let watched = watch(source, CAMERA_SPAN, &mut |frame: &mut Frame| -> Result<(), CaptureError> {
+    let watched = watch(source, camera.transport.unwrap_or_default(), CAMERA_SPAN, &mut |frame: &mut Frame| -> Result<
+        (),
+        CaptureError,
+    > {
         format = frame.pixel_format();
         size = frame.picture()?.upright_size();
         Ok(())
@@ -352,4 +369,18 @@ fn listen_to_gpsd(address: &str, clock: &SystemClock) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_of_a_look_counts_once_for_each_camera() {
+        let took = Duration::from_millis(60);
+        assert_eq!(too_slow(took, 10.0, 1), None);
+        let advice = too_slow(took, 10.0, 2).unwrap_or_default();
+        assert!(advice.contains("16.7 looks") && advice.contains("2 cameras") && advice.contains("20.0"), "{advice}");
+        assert!(too_slow(Duration::from_millis(200), 10.0, 0).is_some());
+    }
 }

@@ -1,0 +1,185 @@
+//! What a program says on its standard error before it fails: the reason why a
+//! camera is lost. Bounded, one line, and without the secrets of its arguments.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::process::ChildStderr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::config::masked;
+
+/// Bytes that are kept, the last ones.
+const KEPT: usize = 2048;
+/// Characters that are told, the last ones.
+const TOLD: usize = 200;
+/// How long the end of what a program says is waited for once it has ended.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// Arguments that are shorter say nothing of their own.
+const SHORTEST_SECRET: usize = 4;
+
+/// Listens on a thread of its own, so that the program never waits for it.
+pub(super) struct LastWords {
+    kept: Arc<Mutex<VecDeque<u8>>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    /// Arguments that may hold a secret, longest first.
+    secrets: Vec<String>,
+}
+
+impl LastWords {
+    /// Listens to what a program with these `arguments` says.
+    pub fn listen(stderr: Option<ChildStderr>, arguments: &[String]) -> io::Result<LastWords> {
+        let kept = Arc::new(Mutex::new(VecDeque::with_capacity(KEPT)));
+        let sink = Arc::clone(&kept);
+        let listen = |stderr| std::thread::Builder::new().name("program".into()).spawn(move || keep(stderr, &sink));
+        let thread = stderr.map(listen).transpose()?;
+        Ok(LastWords { kept, thread, secrets: secrets(arguments) })
+    }
+
+    /// The last of what it said, if it said anything, on one line.
+    pub fn told(&self) -> Option<String> {
+        let until = Instant::now() + PATIENCE;
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where the beginning is cut off, a secret may be cut in the middle.
+        let cut = match kept.len() {
+            KEPT => kept.iter().position(u8::is_ascii_whitespace).unwrap_or(KEPT),
+            _ => 0,
+        };
+        let bytes: Vec<u8> = kept.iter().skip(cut).copied().collect();
+        drop(kept);
+        let words = clean(&String::from_utf8_lossy(&bytes), &self.secrets);
+        (!words.is_empty()).then_some(words)
+    }
+}
+
+/// Until the program and all that it started have closed their end.
+fn keep(mut stderr: ChildStderr, kept: &Mutex<VecDeque<u8>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(count) = stderr.read(&mut buffer) {
+        let Some(new) = buffer.get(..count).filter(|new| !new.is_empty()) else { return };
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(new);
+        let excess = kept.len().saturating_sub(KEPT);
+        kept.drain(..excess);
+    }
+}
+
+/// Arguments that may be secrets or hold one: addresses with a login, and what
+/// follows or is joined to a name that says so.
+fn secrets(arguments: &[String]) -> Vec<String> {
+    let names = ["pass", "pwd", "secret", "token", "key", "auth", "user", "login", "cred"];
+    let is_name = |text: &str| {
+        let lower = text.to_ascii_lowercase();
+        lower.starts_with('-') && names.iter().any(|name| lower.contains(name))
+    };
+    let mut found = Vec::new();
+    for (at, argument) in arguments.iter().enumerate() {
+        let follows = at.checked_sub(1).and_then(|before| arguments.get(before)).is_some_and(|before| is_name(before));
+        if argument.contains("://") || argument.contains('@') || (follows && !argument.starts_with('-')) {
+            found.push(argument.clone());
+        } else if let Some((name, value)) = argument.split_once('=')
+            && (is_name(name) || masked(argument) != argument.as_str())
+        {
+            found.push(value.to_owned());
+        }
+    }
+    // What an address holds may be printed without the rest of it.
+    let within: Vec<String> = found
+        .iter()
+        .filter_map(|text| Some(text.split_once("://")?.1.rsplit_once('@')?.0))
+        .flat_map(|login| [Some(login), login.split_once(':').map(|(_, password)| password)])
+        .flatten()
+        .map(str::to_owned)
+        .collect();
+    found.extend(within);
+    found.retain(|secret| secret.len() >= SHORTEST_SECRET);
+    found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    found
+}
+
+/// One line without control characters and secrets, of the last `TOLD`
+/// characters.
+fn clean(text: &str, secrets: &[String]) -> String {
+    let hidden = secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"));
+    let lines = hidden.lines().map(|line| masked(line).into_owned());
+    // Colours and the like: an escape, a bracket, and up to a letter.
+    let plain = |line: String| {
+        let mut out = String::new();
+        let mut chars = line.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '\u{1b}' if chars.peek() == Some(&'[') => {
+                    while chars.next().is_some_and(|c| !c.is_ascii_alphabetic()) {}
+                }
+                c if c.is_control() || c == '\u{fffd}' => out.push(' '),
+                c => out.push(c),
+            }
+        }
+        out.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let all: Vec<String> = lines.map(plain).filter(|line| !line.is_empty()).collect();
+    let line = all.join("; ");
+    let skip = line.chars().count().saturating_sub(TOLD);
+    match skip {
+        0 => line,
+        _ => format!("…{}", line.chars().skip(skip).collect::<String>()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn strings(list: &[&str]) -> Vec<String> {
+        list.iter().map(|text| text.to_string()).collect()
+    }
+
+    #[test]
+    fn words_are_one_clean_line_of_bounded_length() {
+        assert_eq!(clean("\x1b[1;31mERROR\x1b[0m: no cameras\tavailable\r\n\n", &[]), "ERROR: no cameras available");
+        assert_eq!(clean("first\nsecond \u{7}\n", &[]), "first; second");
+        let long = clean(&"é".repeat(5000), &[]);
+        assert_eq!(long.chars().count(), TOLD + 1);
+        assert!(long.starts_with('…'));
+    }
+
+    #[test]
+    fn secrets_of_the_arguments_are_not_repeated() {
+        let arguments = strings(&[
+            "-i",
+            "rtsp://joe:Zmhunter2Q@cam/1",
+            "--password",
+            "Qhunter3Z",
+            "--api-key=Whunter4X",
+            "/dev/video7",
+            "joe@example.org:Vhunter5",
+        ]);
+        let said = "open rtsp://joe:Zmhunter2Q@cam/1: 401; login joe:Zmhunter2Q with Zmhunter2Q\nQhunter3Z Whunter4X \
+                    joe@example.org:Vhunter5: cannot open /dev/video7";
+        let told = clean(said, &secrets(&arguments));
+        assert!(!told.contains("hunter"), "{told}");
+        assert!(told.ends_with("cannot open /dev/video7"), "{told}");
+    }
+
+    #[test]
+    fn only_the_end_of_much_is_kept() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "i=0; while [ $i -lt 3000 ]; do echo line $i >&2; i=$((i+1)); done; echo no cameras >&2"])
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let words = LastWords::listen(child.stderr.take(), &[]).unwrap();
+        child.wait().unwrap();
+        // The thread ends with the program's output, however slow the machine is.
+        let until = Instant::now() + Duration::from_secs(30);
+        while !words.thread.as_ref().unwrap().is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(words.told().unwrap().ends_with("line 2998; line 2999; no cameras"), "{:?}", words.told());
+        assert!(words.kept.lock().unwrap().len() <= KEPT);
+    }
+}
