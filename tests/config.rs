@@ -178,6 +178,8 @@ fn sources_and_brokers_must_have_a_known_form() {
         ("[[camera]]\nsource = { command = [''], format = 'h264' }", "the command is empty"),
         ("[[camera]]\nsource = '/dev/video0'\nrealtime = true", "FILE:3:12: 'realtime' is for video files only"),
         ("[[camera]]\nsource = 'rtsp://cam/1'\nloop = false", "FILE:3:8: 'loop' is for video files only"),
+        ("[[camera]]\nsource = '/dev/video0'\ntransport = 'udp'", "FILE:3:13: 'transport' is for network cameras only"),
+        ("[[camera]]\nsource = 'rtsps://cam/1'\ntransport = 'udp'", "FILE:3:13: rtsps:// comes over TCP alone"),
         ("[uplink]\nbroker = 'localhost'", "the broker's URL must begin with mqtt:// or"),
         ("[uplink]\nbroker = 'mqtt://h:0'", "must have a port from 1 to 65535"),
         ("[uplink]\nclient_key_file = 'a'", "'client_key_file' needs 'client_cert_file' too"),

@@ -77,7 +77,10 @@ fn secrets(arguments: &[String]) -> Vec<String> {
     };
     let mut found = Vec::new();
     for (at, argument) in arguments.iter().enumerate() {
-        let follows = at.checked_sub(1).and_then(|before| arguments.get(before)).is_some_and(|before| is_name(before));
+        let follows = at
+            .checked_sub(1)
+            .and_then(|before| arguments.get(before))
+            .is_some_and(|before| is_name(before) && !before.contains('='));
         if argument.contains("://") || argument.contains('@') || (follows && !argument.starts_with('-')) {
             found.push(argument.clone());
         } else if let Some((name, value)) = argument.split_once('=')

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn whatever_stamps_do_a_clip_lasts_as_long_as_its_packets_took_to_come() {
-        let cases: [(&str, Box<dyn Fn(i64) -> Option<i64>>); 8] = [
+        type Stamp = Box<dyn Fn(i64) -> Option<i64>>;
+        let cases: [(&str, Stamp); 8] = [
             ("none", Box::new(|_| None)),
             ("constant", Box::new(|_| Some(3))),
             (
