@@ -139,8 +139,8 @@ impl Visit<'_> {
             Err(_) => Ok(()),
         };
         // A session that was there before is the unit's, and so is its subscription.
-        let leave = if ack.session_present { Ok(()) } else { self.client.try_unsubscribe(topic) };
-        if leave.and_then(|()| self.client.try_disconnect()).is_ok() {
+        let may_leave = ack.session_present || self.client.try_unsubscribe(topic).is_ok();
+        if may_leave && self.client.try_disconnect().is_ok() {
             while !matches!(self.wire.poll().await, Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(_)) {}
         }
         subscribed.and(published).map(|()| found)

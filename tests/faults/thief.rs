@@ -143,6 +143,10 @@ fn a_stolen_login_silences_nobody_else_and_check_does_not_either() {
     let login = ["--broker", &url, "--username", "receiver", "--password-file", "password"];
     let asked = run(&unit, &[&["command"][..], &login, &["--unit", "node8", "ping"]].concat());
     assert!(asked.status.success(), "{asked:?}");
+    // Another program with the unit's own login would throw it out, too.
+    let replay = run(&unit, &["replay", "--config", "tawny.toml", "--publish", "missing.mp4"]);
+    let refused = String::from_utf8_lossy(&replay.stderr).into_owned();
+    assert!(!replay.status.success() && refused.contains("the running daemon is logged in as node8"), "{refused}");
     assert!(thief.end() > 0);
     wait_health(&receiver, "it was never thrown out", |h| h["uplink"]["connections"] == 1);
     assert_eq!(states(&receiver), ["online"], "{}", daemon.log());
