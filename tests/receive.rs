@@ -112,6 +112,29 @@ fn what_nobody_heard_is_asked_for_and_a_file_is_continued() {
     wait_for("every number", || sorted(seqs(&file)) == (1..=100).collect::<Vec<_>>());
 }
 
+/// The broker has a place for twenty of a hundred events; the unit's are acknowledged
+/// nevertheless.
+#[test]
+fn what_the_broker_had_no_room_to_keep_is_asked_for() {
+    for limits in ["max_queued_messages 20\n", "max_queued_bytes 9000\nmax_queued_messages 100000\n"] {
+        let broker = Broker::with(&format!("allow_anonymous true\nmax_inflight_messages 5\n{limits}"));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("events.jsonl");
+        let unit = unit(&broker);
+        let receiver = Receiver::start(&broker, &file, &[]);
+        unit.delivers(0, 1);
+        wait_for("the first", || seqs(&file) == [1]);
+        drop(receiver);
+        let before = unit.uplink.figures();
+        unit.delivers(1, 100);
+        let unheard = unit.uplink.figures().unheard - before.unheard;
+        assert_eq!(unheard, 0, "kept for it, as far as the unit can know");
+        let _receiver = Receiver::start(&broker, &file, &[]);
+        wait_for("every number", || sorted(seqs(&file)) == (1..=101).collect::<Vec<_>>());
+        assert!(unit.uplink.figures().copies > before.copies, "some were asked for");
+    }
+}
+
 #[test]
 fn events_that_come_as_cbor_are_written_as_json() {
     let (broker, dir) = (Broker::start(), tempfile::tempdir().unwrap());

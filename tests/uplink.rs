@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 
 use common::broker::{Broker, Message, Subscriber, Wire, free_port, refusing_port, wait_for};
 use common::drafts::{crossing, crossings, draft, sighting};
+use common::fake_broker::{FakeBroker, Script};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::ConnectProperties;
+use rumqttc::v5::{AsyncClient, Event, Incoming, MqttOptions};
 use tawny::clock::{Beat, ClockSource, KernelTime, RtcTime, SystemClock, boot_time_now, utc_now};
 use tawny::config::{
     Anchor, ByteSize, CameraConfig, Connect, EventFormat, HumanDuration, TripwireConfig, UnitConfig, UplinkConfig,
@@ -18,7 +22,7 @@ use tawny::config::{
 use tawny::domain::{Group, Point};
 use tawny::event::{Body, Draft, Phase, from_cbor};
 use tawny::journal::{EventFilter, Journal, JournalHandle, JournalOptions, JournalReader, JournalThread};
-use tawny::uplink::{HealthFeed, LinkSettings, Uplink, UplinkHandle, UplinkSetup, probe};
+use tawny::uplink::{HealthFeed, LinkSettings, Uplink, UplinkHandle, UplinkSetup, probe, reach};
 
 struct Unit {
     dir: tempfile::TempDir,
@@ -663,6 +667,131 @@ fn a_probe_says_what_is_wrong() {
     });
     let message = told(format!("mqtt://127.0.0.1:{port}"));
     assert!(message.contains("not as an MQTT"), "{message}");
+}
+
+#[test]
+fn a_probe_says_ok_to_no_broker_that_a_unit_cannot_use() {
+    let told = |url: String| match probe(&settings(&config(url))) {
+        Ok(report) => format!("ok: {report:?}"),
+        Err(e) => e.to_string(),
+    };
+    let properties = |properties: &[u8]| Script { properties: properties.to_vec(), ..Script::default() };
+    let instead = |bytes: &[u8]| Script { instead: Some(bytes.to_vec()), ..Script::default() };
+    for (script, why) in [
+        (properties(&[0x25, 0]), "Retain Available 0"),
+        (properties(&[0x24, 0]), "Maximum QoS 0"),
+        (properties(&[0x21, 0, 0]), "Receive Maximum 0"),
+        (properties(&[0x27, 0, 0, 0, 20]), "20 bytes at most"),
+        (properties(&[0x11, 0, 0, 0, 9]), "forgets_after: Some(9)"),
+        (Script { suback: 0x87, ..Script::default() }, "nobody can command it"),
+        (Script { then: vec![0xd0, 0], ..Script::default() }, "answers what it was not asked"),
+        (instead(&[0x20, 2, 0, 1]), "speaks MQTT 3.1.1"),
+        (instead(&[]), "does it speak MQTT 5"),
+        (instead(&[0x20, 3, 0, 0x84, 0]), "does not speak MQTT 5"),
+        (instead(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"), "not as an MQTT"),
+        (Script::default(), "ok: "),
+    ] {
+        let said = told(FakeBroker::start(script).url());
+        assert!(said.contains(why), "{why}: {said}");
+    }
+    let rules = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(rules.path(), "topic read $SYS/#\n").unwrap();
+    let forbids = format!("acl_file {}\n", rules.path().display());
+    for (lines, why) in [
+        ("retain_available false\n", "keeps no messages"),
+        ("max_qos 0\n", "acknowledges no messages"),
+        (&forbids, "may not write below its own topics"),
+    ] {
+        let broker = Broker::with(&format!("allow_anonymous true\n{lines}"));
+        let said = told(broker.url());
+        assert!(said.contains(why), "{why}: {said}");
+    }
+}
+
+#[test]
+fn an_authoritys_certificate_used_as_a_servers_is_called_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost \
+                  -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:TRUE";
+    let made = Command::new("sh").args(["-c", script]).current_dir(dir.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let file = |name: &str| dir.path().join(name);
+    let lines = format!("certfile {}\nkeyfile {}\n", file("cert.pem").display(), file("key.pem").display());
+    let broker = Broker::with(&format!("allow_anonymous true\n{lines}"));
+    let url = format!("mqtts://localhost:{}", broker.port);
+    let config = UplinkConfig { ca_file: Some(file("cert.pem")), ..config(url) };
+    let words = "its certificate is that of an authority (CA:TRUE)";
+    let said = probe(&settings(&config)).unwrap_err().to_string();
+    assert!(said.contains(words) && said.contains("CA:FALSE"), "{said}");
+    let said = reach(&settings(&config)).unwrap_err().to_string();
+    assert!(said.contains(words), "{said}");
+    let unit = Unit::start(&config);
+    wait_for("the unit says so too", || unit.uplink.figures().error.is_some_and(|e| e.contains(words)));
+    unit.stop();
+}
+
+/// `n` questions to "unit", each another, as anybody with the right to write could ask
+/// them; gives back the connection's options with another name.
+fn ask_everything(port: u16, n: usize) {
+    let mut options = MqttOptions::new("asks", "127.0.0.1", port);
+    options.set_outgoing_inflight_upper_limit(20);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, mut events) = AsyncClient::new(options, n);
+        for i in 0..n {
+            let text = format!("{{\"id\":\"q{i}\",\"do\":\"ping\"}}");
+            client.try_publish("tawny/unit/cmd", QoS::AtLeastOnce, false, text).unwrap();
+        }
+        let mut taken = 0;
+        while taken < n {
+            taken += usize::from(matches!(events.poll().await.unwrap(), Event::Incoming(Incoming::PubAck(_))));
+        }
+    });
+}
+
+#[test]
+fn a_flood_of_questions_takes_no_bytes_from_events() {
+    const ASKED: u64 = 3000;
+    let broker = Broker::with("allow_anonymous true\nmax_queued_messages 0\n");
+    let subscriber = Subscriber::start(broker.port);
+    let unit = Unit::start(&UplinkConfig { daily_bytes: Some(ByteSize(300_000)), ..config(broker.url()) });
+    unit.wait_connected();
+    wait_for("it listens", || subscriber.messages().iter().any(|m| m.topic.ends_with("/health")));
+    ask_everything(broker.port, ASKED as usize);
+    wait_for("all were asked", || unit.uplink.figures().commands >= ASKED);
+    let figures = unit.uplink.figures();
+    assert!(figures.today_bytes < 40_000, "{} bytes", figures.today_bytes);
+    assert!(figures.replies_withheld > ASKED - 100, "{} withheld", figures.replies_withheld);
+    let replies = subscriber.messages().iter().filter(|m| m.topic.contains("/reply/")).count();
+    assert!(replies > 0, "some are answered");
+    unit.journal.append_and_wait(vec![sighting(1, 1, Phase::Start)]).unwrap();
+    unit.wait_delivered();
+    unit.stop();
+}
+
+#[test]
+fn what_waits_under_a_units_former_name_is_not_lost() {
+    let broker = Broker::start();
+    // As the version before was connected.
+    let mut options = MqttOptions::new("tawny-unit", "127.0.0.1", broker.port);
+    let mut properties = ConnectProperties::new();
+    properties.session_expiry_interval = Some(3600);
+    options.set_clean_start(false).set_connect_properties(properties);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, mut events) = AsyncClient::new(options, 10);
+        client.try_subscribe("tawny/unit/cmd", QoS::AtLeastOnce).unwrap();
+        while !matches!(events.poll().await.unwrap(), Event::Incoming(Incoming::SubAck(_))) {}
+    });
+    ask_everything(broker.port, 3);
+    let subscriber = Subscriber::start(broker.port);
+    let unit = Unit::start_with(&config(broker.url()), |journal| {
+        journal.append_and_wait(crossings(0, 5)).unwrap();
+    });
+    wait_for("all three are answered", || {
+        subscriber.messages().iter().filter(|m| m.topic.contains("/reply/q")).count() == 3
+    });
+    unit.stop();
 }
 
 #[test]

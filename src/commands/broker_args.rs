@@ -43,6 +43,11 @@ impl BrokerArgs {
             ca_file: self.ca_file.clone(),
             ..UplinkConfig::default()
         };
-        LinkSettings::load(&unit, &uplink).map_err(|e| CommandError::Failed(e.to_string().replace("uplink.", "--")))
+        let settings = LinkSettings::load(&unit, &uplink);
+        // Whoever calls has made the name so that it belongs to nobody else.
+        let id = format!("{}-{name}", self.prefix.replace('/', "-"));
+        settings
+            .map(|settings| settings.with_client_id(id))
+            .map_err(|e| CommandError::Failed(e.to_string().replace("uplink.", "--")))
     }
 }

@@ -144,6 +144,8 @@ pub struct UplinkHealth {
     pub commands: u64,
     /// Commands that were refused.
     pub commands_refused: u64,
+    /// Replies that were not sent: more than a unit gives, or than the day's bytes.
+    pub replies_withheld: u64,
     /// Events published again because somebody asked for them.
     pub copies: u64,
     /// Stills acknowledged.
@@ -236,6 +238,7 @@ impl HealthReport {
                 today_bytes: u.today_bytes,
                 commands: u.commands,
                 commands_refused: u.commands_refused,
+                replies_withheld: u.replies_withheld,
                 copies: u.copies,
                 stills: u.stills,
                 stills_set_aside: u.stills_set_aside,

@@ -60,7 +60,7 @@ pub use handle::{JOURNAL_LAST_CHANCE, Journal, JournalHandle, JournalThread, Tim
 pub use marks::{Delivery, Mark};
 pub use notes::Note;
 pub use opening::JournalOptions;
-pub use probe::{JournalProbe, probe};
+pub use probe::{JournalProbe, in_use, probe};
 pub use reader::{Corrected, EventFilter, EventRow, JournalReader, StoredEvent, Undelivered};
 pub use retention::Limits;
 pub use status::{JournalFigures, JournalStatus};

@@ -87,6 +87,15 @@ impl Drop for Trial {
     }
 }
 
+/// Whether a service may be writing to the journal at `path`: it is, or nobody here may
+/// know; the process, if that is known.
+pub fn in_use(path: &Path) -> Option<Option<i32>> {
+    match File::open(beside(path, ".lock")) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Some(None),
+        _ => user(path),
+    }
+}
+
 /// Who holds the writer's lock. Takes it for an instant, shared, if nobody
 /// does; never makes the lock file, which a daemon of another user could then
 /// not open.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Beat;
 use crate::config::Config;
 use crate::event::{Draft, Event, LogId};
-use crate::journal::{Journal, JournalError, JournalHandle, JournalOptions, JournalThread, Limits};
+use crate::journal::{self, Journal, JournalError, JournalHandle, JournalOptions, JournalThread, Limits};
 use crate::uplink::{CONNECT_TIMEOUT_S, LinkSettings, Uplink, UplinkError, UplinkHandle, UplinkSetup};
 
 /// How long the broker may acknowledge nothing before the wait is given up: as long as an
@@ -33,6 +33,12 @@ pub enum PublishError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The running daemon uses this login.
+    #[error(
+        "the running daemon is logged in as {0}, and a broker may throw it out when somebody else comes with that \
+         login; stop it first, or use a configuration with another uplink.username"
+    )]
+    LoginInUse(String),
     /// The system gives no random numbers.
     #[error("no random numbers for the journal's id: {0}")]
     Random(getrandom::Error),
@@ -74,10 +80,13 @@ impl ReplayPublisher {
     ///
     /// # Errors
     /// When there is no broker in `config`, its settings are wrong, or the
-    /// journal cannot be used, for example because another replay is using it.
+    /// journal cannot be used, for example because another replay is using it; and when
+    /// the daemon runs with the login that the broker wants.
     pub fn open(config: &Config) -> Result<ReplayPublisher, PublishError> {
-        let settings =
-            LinkSettings::load(&config.unit, &config.uplink)?.with_client_id_suffix("replay").always_connected();
+        let settings = LinkSettings::load(&config.unit, &config.uplink)?.always_connected();
+        if let (Some(user), Some(_)) = (settings.username(), journal::in_use(&config.journal.path)) {
+            return Err(PublishError::LoginInUse(user.to_owned()));
+        }
         let broker = settings.broker().to_string();
         let mut options = JournalOptions::new(replay_journal(&config.journal.path), &config.unit.id);
         options.log = Some(LogId(format!("replay-{:08x}", getrandom::u32().map_err(PublishError::Random)?)));

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, PubAckReason, Publish, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, Event, EventLoop, Incoming};
+use rumqttc::v5::{AsyncClient, Event, Incoming};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::messages::{Topics, expiring};
 use super::settings::LinkSettings;
+use super::wire::Wire;
 use super::words;
 
 /// How long the broker may take to hand out a unit's status: it keeps it.
@@ -97,7 +98,7 @@ pub fn ask(
 ) -> Result<Value, AskError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AskError::System)?;
     let answer = runtime.block_on(async {
-        let (client, events) = AsyncClient::new(settings.options(true), 8);
+        let (client, events) = Wire::new(settings, settings.options(true), 8);
         let topics = Topics::new(settings.topics.prefix(), question.unit);
         let broker = settings.address.to_string();
         let mut asking = Asking { question, topics, broker, client, events, write };
@@ -113,7 +114,7 @@ struct Asking<'a, W> {
     topics: Topics,
     broker: String,
     client: AsyncClient,
-    events: EventLoop,
+    events: Wire,
     write: W,
 }
 

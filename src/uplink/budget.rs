@@ -16,6 +16,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// A note is due when one part in so many of the limit was sent since the last.
 const NOTES_A_DAY: u64 = 50;
 
+/// Replies to what nobody signed may use one part in so many of the limit.
+const OPEN_PART: u64 = 10;
+
 /// What was sent on a day, as it is noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Spent {
@@ -29,6 +32,8 @@ struct Spent {
 pub(super) struct Budget {
     limit: Option<u64>,
     spent: u64,
+    /// Of that, for replies to what nobody signed; a start of the program begins anew.
+    for_anybody: u64,
     started: Instant,
     day: Option<Day>,
     /// What an earlier run noted, until it is known whether that was today.
@@ -47,7 +52,7 @@ enum Day {
 impl Budget {
     /// So many bytes a day; no limit if `None`.
     pub fn new(limit: Option<u64>, now: Instant) -> Budget {
-        Budget { limit, spent: 0, started: now, day: None, earlier: None, noted: 0 }
+        Budget { limit, spent: 0, for_anybody: 0, started: now, day: None, earlier: None, noted: 0 }
     }
 
     /// What an earlier run noted; nonsense is none.
@@ -78,7 +83,7 @@ impl Budget {
             _ => false,
         };
         if new_day {
-            (self.spent, self.noted) = (0, 0);
+            (self.spent, self.noted, self.for_anybody) = (0, 0, 0);
         }
         if let Day::Utc(today) = day
             && let Some(earlier) = self.earlier.take()
@@ -99,9 +104,21 @@ impl Budget {
         self.limit.is_none_or(|limit| self.spent < limit)
     }
 
-    /// Whether stills may be sent: they leave half of the day's bytes to events.
+    /// Whether stills may be sent, and events again for whoever asks for them: they leave
+    /// half of the day's bytes to new events.
     pub fn is_left_for_stills(&self) -> bool {
         self.limit.is_none_or(|limit| self.spent < limit / 2)
+    }
+
+    /// Whether what nobody signed may be answered: who floods a unit with questions must
+    /// not take the day's bytes from events.
+    pub fn is_left_for_anybody(&self) -> bool {
+        self.is_left() && self.limit.is_none_or(|limit| self.for_anybody < limit / OPEN_PART)
+    }
+
+    /// So many of the bytes that were sent answered something that nobody signed.
+    pub fn answered_anybody(&mut self, bytes: u64) {
+        self.for_anybody = self.for_anybody.saturating_add(bytes);
     }
 
     /// So many bytes were sent.
@@ -140,6 +157,24 @@ mod tests {
         budget.time(None, start + DAY * 2);
         assert!(budget.is_left());
         assert!(Budget::new(None, start).is_left());
+    }
+
+    #[test]
+    fn who_asks_without_a_key_gets_a_tenth_of_the_day() {
+        let start = Instant::now();
+        let mut budget = Budget::new(Some(1000), start);
+        budget.time(Some(UtcMillis(0)), start);
+        let mut answered = 0;
+        while budget.is_left_for_anybody() {
+            budget.spend(30);
+            budget.answered_anybody(30);
+            answered += 1;
+        }
+        assert_eq!((answered, budget.is_left()), (4, true));
+        budget.time(Some(UtcMillis(86_400_000)), start);
+        assert!(budget.is_left_for_anybody());
+        budget.spend(1000);
+        assert!(!budget.is_left_for_anybody());
     }
 
     #[test]

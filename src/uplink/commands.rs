@@ -8,7 +8,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
@@ -18,6 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::allowance::{Allowance, Asker};
 use super::link::{Link, Sent};
 use super::messages::publish_packet_size;
 use super::resend::Resend;
@@ -35,11 +35,6 @@ const REMEMBERED: usize = 64;
 
 /// Orders that are not answered yet.
 const ORDERS: usize = 8;
-
-/// Refusals that are told at once, and time until one more is: who floods a unit
-/// with nonsense must not make it send as much.
-const REFUSALS: u32 = 32;
-const REFUSAL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A payload's SHA-256.
 type Hash = [u8; 32];
@@ -73,26 +68,6 @@ struct Pending {
     answer: oneshot::Receiver<Result<Done, Refusal>>,
 }
 
-/// So many refusals may be told.
-#[derive(Debug)]
-struct Allowance {
-    left: u32,
-    since: Instant,
-}
-
-impl Allowance {
-    fn take(&mut self, now: Instant) -> bool {
-        let gained = now.saturating_duration_since(self.since).as_secs() / REFUSAL_INTERVAL.as_secs();
-        if gained > 0 {
-            self.left = REFUSALS.min(self.left.saturating_add(u32::try_from(gained).unwrap_or(u32::MAX)));
-            self.since = now;
-        }
-        let allowed = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        allowed
-    }
-}
-
 /// What the link remembers of commands.
 #[derive(Debug)]
 pub(super) struct Commands {
@@ -101,7 +76,7 @@ pub(super) struct Commands {
     /// Read from the journal when they are needed.
     counters: Option<Counters>,
     answered: Arc<Notify>,
-    refusals: Allowance,
+    replies: Allowance,
     pub resend: Option<Resend>,
     pub streams: Streams,
 }
@@ -113,7 +88,7 @@ impl Default for Commands {
             pending: VecDeque::new(),
             counters: None,
             answered: Arc::default(),
-            refusals: Allowance { left: REFUSALS, since: Instant::now() },
+            replies: Allowance::new(Instant::now()),
             resend: None,
             streams: Streams::default(),
         }
@@ -187,7 +162,7 @@ impl Link {
         let hash: Hash = Sha256::digest(&publish.payload).into();
         if let Some(known) = self.commands.known(&hash) {
             if let (id, Some(reply)) = (known.id.clone(), known.reply.clone()) {
-                self.send_reply(&id, reply, client);
+                self.send_reply((&id, Asker::Anybody), reply, client);
             }
             return;
         }
@@ -207,7 +182,7 @@ impl Link {
             Command::Open { id, what } => {
                 self.commands.remember(hash, &id);
                 let outcome = self.act(&what);
-                self.reply(hash, (&id, None), outcome, client);
+                self.reply(hash, ((&id, None), Asker::Anybody), outcome, client);
             }
             Command::Signed(signed) => self.order(hash, signed, client),
         }
@@ -235,7 +210,7 @@ impl Link {
             Ok(Judgement::Repeated) => {
                 self.commands.remember(hash, &signed.id);
                 let told = Told { repeated: true, ..Told::default() };
-                self.reply(hash, (&signed.id, Some(signed.n)), Ok(told), client);
+                self.reply(hash, ((&signed.id, Some(signed.n)), Asker::Anybody), Ok(told), client);
             }
             Ok(Judgement::Old) => {
                 let refusal = Refusal::new(Reason::Replayed, "it was done before, or one that was signed later was");
@@ -319,7 +294,7 @@ impl Link {
             file = done.file;
             Ok(Told { until: done.until, file: file.as_ref().map(|file| file.head().clone()), ..told })
         });
-        self.reply(hash, (&id, Some(n)), outcome, client);
+        self.reply(hash, ((&id, Some(n)), Asker::Operator), outcome, client);
         if let Some(file) = file {
             self.commands.streams.add(id, file);
         }
@@ -332,14 +307,18 @@ impl Link {
 
     fn refuse(&mut self, id: &str, n: Option<u64>, refusal: Refusal, client: &AsyncClient) {
         self.status.commands_refused.fetch_add(1, Relaxed);
-        if self.commands.refusals.take(Instant::now()) {
-            let text = self.text((id, n), &Err(refusal));
-            self.send_reply(id, text, client);
-        }
+        let text = self.text((id, n), &Err(refusal));
+        self.send_reply((id, Asker::Anybody), text, client);
     }
 
     /// Answers a command that is remembered.
-    fn reply(&mut self, hash: Hash, (id, n): (&str, Option<u64>), outcome: Outcome, client: &AsyncClient) {
+    fn reply(
+        &mut self,
+        hash: Hash,
+        ((id, n), asker): ((&str, Option<u64>), Asker),
+        outcome: Outcome,
+        client: &AsyncClient,
+    ) {
         if outcome.is_err() {
             self.status.commands_refused.fetch_add(1, Relaxed);
         }
@@ -347,7 +326,7 @@ impl Link {
         if let Some(known) = self.commands.known(&hash) {
             known.reply = Some(text.clone());
         }
-        self.send_reply(id, text, client);
+        self.send_reply((id, asker), text, client);
     }
 
     fn text(&self, (id, n): (&str, Option<u64>), outcome: &Outcome) -> String {
@@ -373,16 +352,27 @@ impl Link {
         reply.to_json()
     }
 
-    fn send_reply(&mut self, id: &str, text: String, client: &AsyncClient) {
-        // With no place for it there are too many commands; who asked, asks again.
-        // The window leaves that many packet ids to what is no event.
-        if !self.has_spare_id() {
+    /// The one place where replies are sent, of whatever kind: as many as the allowance
+    /// and the day's bytes let through. Who asked in vain, asks again.
+    fn send_reply(&mut self, (id, asker): (&str, Asker), text: String, client: &AsyncClient) {
+        let now = Instant::now();
+        self.budget.time(self.utc(), now);
+        let affordable = match asker {
+            Asker::Anybody => self.budget.is_left_for_anybody(),
+            Asker::Operator => self.budget.is_left(),
+        };
+        // The window leaves a few packet ids to what is no event.
+        if !affordable || !self.has_spare_id() || !self.commands.replies.take(asker, now) {
+            self.status.replies_withheld.fetch_add(1, Relaxed);
             return;
         }
         let topic = self.settings.topics.reply(id);
         let size = publish_packet_size(&topic, text.len());
         if client.try_publish(topic, QoS::AtLeastOnce, false, text).is_ok() {
             self.handed_over(Sent::Reply, size);
+            if asker == Asker::Anybody {
+                self.budget.answered_anybody(size);
+            }
         }
     }
 }
@@ -401,15 +391,5 @@ mod tests {
             assert!(commands.known(&hash(i)).is_some());
         }
         assert!(commands.known(&hash(0)).is_none() && commands.known.len() == REMEMBERED);
-    }
-
-    #[test]
-    fn a_flood_is_not_answered_by_a_flood() {
-        let start = Instant::now();
-        let mut allowance = Allowance { left: REFUSALS, since: start };
-        let told = (0..1000).filter(|_| allowance.take(start)).count();
-        assert_eq!(told, REFUSALS as usize);
-        assert!(allowance.take(start + REFUSAL_INTERVAL));
-        assert!(!allowance.take(start + REFUSAL_INTERVAL));
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use rumqttc::v5::{ConnectionError, EventLoop, StateError, mqttbytes};
 use tracing::warn;
 
+use super::dialect;
 use super::link::{Link, Phase};
+use super::wire::Unfit;
 use super::words;
 use crate::domain::{Backoff, jitter};
 
@@ -18,12 +20,34 @@ impl Link {
         self.status.connected.store(false, Relaxed);
     }
 
-    pub(super) fn failed(&mut self, e: &ConnectionError) {
+    pub(super) fn failed(&mut self, why: String) {
         self.disconnected();
         if matches!(self.phase, Phase::Leaving(_)) {
             return;
         }
-        self.lost(words::connection(e));
+        self.lost(why);
+    }
+
+    /// What is wrong, in plain words. A broker that hangs up on the login is asked once
+    /// whether it speaks another MQTT.
+    pub(super) async fn reason(&mut self, e: &ConnectionError) -> String {
+        if self.up {
+            return words::connection(e);
+        }
+        let unknown = self.phase == Phase::Running && dialect::may_be_the_reason(e);
+        if !unknown || std::mem::replace(&mut self.dialect_asked, true) {
+            return match self.status.error() {
+                // It was found out before.
+                Some(why) if unknown && why == words::OLD_MQTT => why,
+                _ => words::login(e),
+            };
+        }
+        self.beat.waiting();
+        let old = tokio::select! {
+            old = dialect::is_old(&self.settings) => old,
+            _ = self.stop.wait_for(Option::is_some) => false,
+        };
+        if old { words::OLD_MQTT.to_owned() } else { words::login(e) }
     }
 
     /// The connection is gone, or did not come about.
@@ -68,14 +92,15 @@ impl Link {
 /// The broker sent the unit away: coming back at once would only annoy it, or the
 /// other unit of this name.
 pub(super) fn is_dismissal(e: &ConnectionError) -> bool {
-    matches!(e, ConnectionError::MqttState(StateError::ServerDisconnect { .. }))
+    matches!(e, ConnectionError::MqttState(StateError::ServerDisconnect { .. })) || Unfit::of(e).is_some()
 }
 
 /// Errors after which the library's own state cannot be resumed: a publish that
 /// it holds back (it would forget it), a packet id out of range or answered
-/// twice, a packet that can never be sent.
+/// twice, a packet that can never be sent, whatever a broker that is unfit has made of it.
 pub(super) fn library_is_confused(e: &ConnectionError, events: &EventLoop) -> bool {
     events.state.collision.is_some()
+        || Unfit::of(e).is_some()
         || matches!(
             e,
             ConnectionError::MqttState(

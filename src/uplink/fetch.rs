@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, PubAckReason, Publish, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, Event, EventLoop, Incoming};
+use rumqttc::v5::{AsyncClient, Event, Incoming};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -17,6 +17,7 @@ use super::ask::{AskError, STATUS_PATIENCE, Standing};
 use super::assembly::{Announced, Assembly, Begin, Piece};
 use super::messages::{Topics, expiring};
 use super::settings::LinkSettings;
+use super::wire::Wire;
 use super::words;
 
 /// Between an attempt that failed and the next.
@@ -118,7 +119,7 @@ impl Fetching<'_> {
         loop {
             let random = getrandom::u64().map_err(|e| AskError::Unwritten(e.to_string()))?;
             let id = format!("fetch-{random:016x}");
-            let (client, events) = AsyncClient::new(self.settings.options(true), 8);
+            let (client, events) = Wire::new(self.settings, self.settings.options(true), 8);
             let attempt = Attempt { fetching: &mut *self, id: &id, client, events, first, answered: false };
             match attempt.run().await {
                 Ok(()) => return Ok(()),
@@ -158,7 +159,7 @@ struct Attempt<'f, 'a> {
     fetching: &'f mut Fetching<'a>,
     id: &'f str,
     client: AsyncClient,
-    events: EventLoop,
+    events: Wire,
     first: bool,
     /// The reply has come.
     answered: bool,

@@ -1,12 +1,10 @@
 //! What comes from the broker: connections, packet ids, acknowledgements, and
 //! what the journal is told of them.
 
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-
 use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::v5::{ConnAck, PubAck, PubAckReason};
+use rumqttc::v5::mqttbytes::v5::{ConnAck, PubAck, PubAckReason, SubAck};
 use rumqttc::v5::{AsyncClient, Event, Incoming};
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -14,6 +12,7 @@ use super::lanes::Age;
 use super::link::{JOURNAL_RETRY, Limits, Link, Phase, SPARE_IDS, Sent};
 use super::liveness::Liveness;
 use super::messages::Presence;
+use super::terms;
 use super::unwanted::Which;
 use super::window::Announced;
 use super::words;
@@ -37,10 +36,9 @@ impl Link {
             self.take_back_window();
         }
         let now = Instant::now();
-        // 0 means that the broker does not look.
-        let keep_alive =
-            properties.and_then(|p| p.server_keep_alive).filter(|s| *s > 0).map(|s| Duration::from_secs(s.into()));
-        self.liveness = Liveness::new(keep_alive.unwrap_or(self.settings.keep_alive), now);
+        let keep_alive = terms::keep_alive(self.settings.keep_alive, properties.and_then(|p| p.server_keep_alive));
+        self.liveness = Liveness::new(keep_alive, now);
+        self.dialect_asked = false;
         self.good = false;
         self.lanes.restart(self.recent.boundary());
         self.pace.connected(window, now);
@@ -81,6 +79,7 @@ impl Link {
             Event::Incoming(Incoming::Publish(publish)) if !self.is_home_assistant(&publish) => {
                 self.command(&publish, client);
             }
+            Event::Incoming(Incoming::SubAck(ack)) => self.subscribed(&ack),
             Event::Outgoing(Outgoing::Disconnect) => {
                 if let Phase::Leaving(until) = &mut self.phase {
                     *until = Instant::now();
@@ -89,6 +88,16 @@ impl Link {
             _ => {}
         }
         true
+    }
+
+    /// A unit that nobody can command says so, and goes on.
+    fn subscribed(&mut self, ack: &SubAck) {
+        self.former.fetch(&self.settings);
+        if let Some(why) = words::subscription_refusal(&ack.return_codes)
+            && !std::mem::replace(&mut self.deaf, true)
+        {
+            warn!("broker {} {why}", self.settings.address);
+        }
     }
 
     fn acknowledged(&mut self, ack: &PubAck, client: &AsyncClient) {

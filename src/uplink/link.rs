@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::LastWill;
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, Incoming, MqttOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -24,6 +24,7 @@ use super::commands::Commands;
 use super::commits::Commits;
 use super::connect::Wish;
 use super::failures::{is_dismissal, is_unknown_reason, library_is_confused};
+use super::former::Former;
 use super::handle::{HealthFeed, UplinkSetup};
 use super::lanes::{Age, Lanes, Recent};
 use super::liveness::Liveness;
@@ -35,6 +36,7 @@ use super::status::UplinkStatus;
 use super::stills::Stills;
 use super::unwanted::Unwanted;
 use super::window::Window;
+use super::wire::Wire;
 use crate::clock::{Beat, boot_id};
 use crate::domain::Backoff;
 use crate::event::LogId;
@@ -183,8 +185,13 @@ pub(super) struct Link {
     pub mark_again: Option<Instant>,
     pub health_due: Option<Instant>,
     pub commands: Commands,
+    pub former: Former,
     pub stills: Stills,
     pub home_assistant: Announcer,
+    /// A broker that hung up was asked which MQTT it speaks, since the last connection.
+    pub dialect_asked: bool,
+    /// A broker was complained of that refuses a subscription.
+    pub deaf: bool,
 }
 
 impl Link {
@@ -229,13 +236,17 @@ impl Link {
             mark_again: None,
             health_due: None,
             commands: Commands::default(),
+            former: Former::default(),
             stills: Stills::new(setup.stills),
+            dialect_asked: false,
+            deaf: false,
         }
     }
 
     pub async fn run(mut self) {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LAST);
         self.remember_budget();
+        self.take_client_id(getrandom::u64().unwrap_or_else(|_| u64::from(boot_id())));
         while self.until_wanted().await {
             self.power(true, self.settings.link_timeout).await;
             // The hook may have been cut short by the stop, which comes only once.
@@ -272,7 +283,7 @@ impl Link {
     /// With one client of the library, through all its connections.
     async fn session(&mut self, backoff: &mut Backoff) -> Outcome {
         let places = usize::from(self.settings.window) + SPARE_PLACES;
-        let (client, mut events) = AsyncClient::new(self.options(), places);
+        let (client, mut events) = Wire::of_unit(Wire::new(&self.settings, self.options(), places));
         loop {
             match self.poll(&client, &mut events).await {
                 Polled::Packet(event) => {
@@ -301,7 +312,8 @@ impl Link {
                 }
                 Polled::Failed(e) => {
                     let was_up = self.up;
-                    self.failed(&e);
+                    let why = self.reason(&e).await;
+                    self.failed(why);
                     if was_up && is_unknown_reason(&e) {
                         self.answered_unreadably(&mut events, &client);
                     }
@@ -368,7 +380,7 @@ impl Link {
 
     /// Polls the library until it has something to say, meanwhile doing what
     /// is due. The poll is never cancelled: the library would lose packets.
-    async fn poll(&mut self, client: &AsyncClient, events: &mut EventLoop) -> Polled {
+    async fn poll(&mut self, client: &AsyncClient, events: &mut Wire) -> Polled {
         let poll = events.poll();
         tokio::pin!(poll);
         loop {
@@ -383,6 +395,7 @@ impl Link {
                 () = self.journal.committed() => None,
                 () = self.stills.ready() => None,
                 () = self.commands.answered() => None,
+                () = self.former.arrived() => None,
                 // A sender that is gone means the same as a stop at once.
                 _ = self.stop.changed(), if self.phase == Phase::Running => {
                     let deadline = self.stop.borrow().unwrap_or_else(Instant::now);
@@ -435,6 +448,7 @@ impl Link {
         match self.phase {
             Phase::Running => {
                 self.tell_home_assistant(client, now);
+                self.obey_former(client);
                 self.answer_orders(client);
                 self.resend_some(client);
                 self.send_parts(client);
@@ -487,6 +501,7 @@ impl Link {
         self.alerts.restart();
         self.commands.forget();
         self.home_assistant.forget();
+        self.keep_client_id();
         self.marks.clear();
         self.told.clear();
         self.written = self.journal.status().marks_written();

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::{AsyncClient, Event, Incoming};
+use rumqttc::v5::{Event, Incoming};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::settings::{LinkSettings, UplinkError};
+use super::wire::Wire;
 use super::words;
 use crate::domain::{Backoff, jitter};
 
@@ -66,7 +67,7 @@ async fn run(
     let prefix = settings.topics.prefix();
     let mut options = settings.options(!keep_session);
     options.set_manual_acks(true);
-    let (client, mut events) = AsyncClient::new(options, PLACES);
+    let (client, mut events) = Wire::new(settings, options, PLACES);
     let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LAST);
     let mut complained = false;
     let mut next_tick = Instant::now() + STEP;

@@ -13,17 +13,21 @@
 //! connection attempt every half a minute.
 
 mod alerts;
+mod allowance;
 mod announce;
 mod ask;
 mod assembly;
 mod awake;
 mod budget;
 mod certificate;
+mod client_id;
 mod commands;
 mod commits;
 mod connect;
+mod dialect;
 mod failures;
 mod fetch;
+mod former;
 mod handle;
 mod home_assistant;
 mod hook;
@@ -43,9 +47,11 @@ mod simulation;
 mod status;
 mod stills;
 mod streams;
+mod terms;
 mod tls;
 mod unwanted;
 mod window;
+mod wire;
 mod words;
 
 pub use ask::{AskError, Question, Standing, ask};
@@ -54,7 +60,7 @@ pub use fetch::{Errand, Recipient, Request, fetch};
 pub use handle::{HealthFeed, UPLINK_LAST_STEPS, Uplink, UplinkHandle, UplinkSetup};
 pub use home_assistant::Discovery;
 pub use listener::{Listener, listen};
-pub use probe::{ProbeReport, probe};
+pub use probe::{ProbeReport, probe, reach};
 pub(crate) use settings::CONNECT_TIMEOUT_S;
 pub use settings::{LinkSettings, UplinkError};
 pub use status::{UplinkFigures, UplinkStatus};

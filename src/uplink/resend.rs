@@ -71,7 +71,7 @@ impl Link {
         let room = RESEND_WINDOW.min(self.limits.window).saturating_sub(under_way);
         let room = room.min(self.limits.window.saturating_sub(self.window.len()));
         // The rest follows when there are bytes again.
-        if next > to || room == 0 || !self.budget.is_left() {
+        if next > to || room == 0 || !self.budget.is_left_for_stills() {
             return;
         }
         let read = match &self.reader {

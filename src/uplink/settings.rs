@@ -12,6 +12,7 @@ use rustls::ClientConfig;
 
 use super::alerts;
 use super::announce::Wanted;
+use super::client_id;
 use super::connect::ConnectPolicy;
 use super::messages::Topics;
 use super::tls;
@@ -21,7 +22,7 @@ use crate::control::Orders;
 
 /// How long a broker keeps the session of a unit that is away. Longer gains
 /// nothing: the journal sends again what was not acknowledged.
-const SESSION_EXPIRY_S: u32 = 6 * 3600;
+pub(super) const SESSION_EXPIRY_S: u32 = 6 * 3600;
 
 /// For name resolution, TCP, TLS and CONNACK together. With two seconds of latency
 /// each way TCP, TLS 1.2 and MQTT take sixteen, and a certificate chain over
@@ -76,6 +77,8 @@ pub enum UplinkError {
 #[derive(Clone)]
 pub struct LinkSettings {
     pub(super) address: BrokerUrl,
+    /// Without its random part.
+    pub(super) client_base: String,
     pub(super) client_id: String,
     pub(super) topics: Topics,
     pub(super) window: u16,
@@ -98,7 +101,7 @@ pub struct LinkSettings {
     /// What Home Assistant is told.
     pub(super) home_assistant: Wanted,
     login: Option<(String, String)>,
-    tls: Option<Arc<ClientConfig>>,
+    pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) clock: SystemClock,
     pub(super) keep_alive: Duration,
 }
@@ -132,8 +135,10 @@ impl LinkSettings {
                 Some((user.clone(), file.as_deref().map(read_password).transpose()?.unwrap_or_default()))
             }
         };
+        let client_base = format!("{}-{}", unit.prefix.replace('/', "-"), unit.id);
         Ok(LinkSettings {
-            client_id: format!("{}-{}", unit.prefix.replace('/', "-"), unit.id),
+            client_id: client_id::passing(&client_base),
+            client_base,
             topics: Topics::new(&unit.prefix, &unit.id),
             window: uplink.window.clamp(1, 1000),
             max_packet: u32::try_from(uplink.max_packet.0).unwrap_or(u32::MAX).min(LARGEST_PACKET),
@@ -163,11 +168,17 @@ impl LinkSettings {
         &self.address
     }
 
-    /// Another client id, so that two links of one unit do not evict each other.
+    /// This client id in place of one that is made for the occasion: for whoever wants to
+    /// find a session again and is no unit with a journal.
     #[must_use]
-    pub fn with_client_id_suffix(mut self, suffix: &str) -> LinkSettings {
-        self.client_id = format!("{}-{suffix}", self.client_id);
+    pub fn with_client_id(mut self, id: String) -> LinkSettings {
+        self.client_id = id;
         self
+    }
+
+    /// The user name, if the broker is told one.
+    pub fn username(&self) -> Option<&str> {
+        self.login.as_ref().map(|(user, _)| user.as_str())
     }
 
     /// The tripwires of `cameras` that are marked as alerts.
@@ -212,6 +223,8 @@ impl LinkSettings {
             properties.session_expiry_interval = Some(SESSION_EXPIRY_S);
         }
         properties.max_packet_size = Some(self.max_packet);
+        // A broker that uses some all the same is left (`wire.rs`).
+        properties.topic_alias_max = Some(0);
         options
             .set_connect_properties(properties)
             .set_clean_start(clean_start)

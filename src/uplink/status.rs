@@ -21,6 +21,7 @@ pub struct UplinkStatus {
     pub(super) today_bytes: AtomicU64,
     pub(super) commands: AtomicU64,
     pub(super) commands_refused: AtomicU64,
+    pub(super) replies_withheld: AtomicU64,
     pub(super) copies: AtomicU64,
     pub(super) stills: AtomicU64,
     pub(super) stills_set_aside: AtomicU64,
@@ -58,6 +59,8 @@ pub struct UplinkFigures {
     pub commands: u64,
     /// Commands that were not understood.
     pub commands_refused: u64,
+    /// Replies that were not sent: more than the allowance, or than the day's bytes.
+    pub replies_withheld: u64,
     /// Events published again because somebody asked for them.
     pub copies: u64,
     /// Stills acknowledged by the broker.
@@ -85,16 +88,22 @@ impl UplinkStatus {
             today_bytes: self.today_bytes.load(Relaxed),
             commands: self.commands.load(Relaxed),
             commands_refused: self.commands_refused.load(Relaxed),
+            replies_withheld: self.replies_withheld.load(Relaxed),
             copies: self.copies.load(Relaxed),
             stills: self.stills.load(Relaxed),
             stills_set_aside: self.stills_set_aside.load(Relaxed),
-            error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            error: self.error(),
         }
     }
 
     /// How long the broker took since the last call; see [`Latencies::take`].
     pub fn acknowledged(&self) -> Option<Percentiles> {
         self.acknowledged.take()
+    }
+
+    /// The present trouble.
+    pub(super) fn error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sets or clears the present trouble; returns whether that is news.

@@ -3,9 +3,12 @@
 use std::io;
 
 use rumqttc::v5::mqttbytes;
-use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode, PubAckReason};
+use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode, PubAckReason, SubscribeReasonCode};
 use rumqttc::v5::{ConnectionError, StateError, TlsError};
 use rustls::CertificateError;
+
+use super::wire::Unfit;
+use super::{dialect, terms};
 
 /// The reason of mosquitto 2.0's `message_size_limit`.
 const PACKET_TOO_LARGE: u8 = 0x95;
@@ -24,16 +27,55 @@ pub(super) fn connection(e: &ConnectionError) -> String {
     }
 }
 
+/// Said of a broker of another dialect.
+pub(super) const OLD_MQTT: &str = "speaks MQTT 3.1.1 and hangs up on MQTT 5, which Tawny needs (mosquitto has it since \
+                                   1.6, RabbitMQ since 3.13, EMQX since 4.0)";
+
+/// The same before the broker has let anybody in.
+pub(super) fn login(e: &ConnectionError) -> String {
+    match e {
+        ConnectionError::MqttState(StateError::ConnectionAborted) => HANGS_UP.to_owned(),
+        ConnectionError::Io(e) | ConnectionError::MqttState(StateError::Io(e)) if dialect::hung_up(e) => {
+            HANGS_UP.to_owned()
+        }
+        other => connection(other),
+    }
+}
+
+const HANGS_UP: &str = "closed the connection at the login, without a word: is this its MQTT port, does it expect TLS \
+                        (mqtts://), and does it speak MQTT 5, as mosquitto does since 1.6 and RabbitMQ since 3.13?";
+
+/// Longest text of a broker's that is shown, in characters.
+const LONGEST_REASON: usize = 200;
+
+/// What a broker says for itself, fit for a log.
+fn foreign(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect()
+}
+
+/// Why nobody can command the unit, if the broker does not let it listen.
+pub(super) fn subscription_refusal(codes: &[SubscribeReasonCode]) -> Option<String> {
+    let refusal = codes.iter().find(|code| !matches!(code, SubscribeReasonCode::Success(_)))?;
+    Some(match refusal {
+        SubscribeReasonCode::NotAuthorized => {
+            "does not let this unit read its own topics: nobody can command it, and receivers cannot ask it for what is \
+             missing; allow its login to read <prefix>/<unit>/cmd"
+                .to_owned()
+        }
+        other => format!("refuses the subscription to this unit's commands ({other:?}): nobody can command it"),
+    })
+}
+
 fn state(e: &StateError) -> String {
     match e {
         StateError::Io(e) => io_error(e),
         StateError::ConnectionAborted => "closed the connection".to_owned(),
         StateError::AwaitPingResp => "does not answer pings any more".to_owned(),
         StateError::ServerDisconnect { reason_code: DisconnectReasonCode::SessionTakenOver, .. } => {
-            "ended the connection: somebody else logged in with this unit's name (unit.id)".to_owned()
+            "ended the connection: somebody else logged in with this unit's name (unit.id) or login".to_owned()
         }
         StateError::ServerDisconnect { reason_code, reason_string } => {
-            let more = reason_string.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+            let more = reason_string.as_ref().map(|text| format!(": {}", foreign(text))).unwrap_or_default();
             format!("ended the connection ({reason_code:?}{more})")
         }
         StateError::Unsolicited(_) => "acknowledges what it was not sent".to_owned(),
@@ -59,7 +101,12 @@ fn refusal(code: ConnectReturnCode) -> String {
             "refuses the login: check uplink.username and uplink.password_file, and that this unit may log in".into()
         }
         C::BadClientId | C::ClientIdentifierNotValid => "refuses this unit's name".into(),
-        C::RefusedProtocolVersion | C::UnsupportedProtocolVersion => "does not speak MQTT 5".into(),
+        C::RefusedProtocolVersion | C::UnsupportedProtocolVersion => {
+            "does not speak MQTT 5, which Tawny needs (mosquitto has it since 1.6, RabbitMQ since 3.13, EMQX since 4.0)"
+                .into()
+        }
+        C::RetainNotSupported => terms::NO_RETAIN.into(),
+        C::QoSNotSupported => terms::NO_QOS_1.into(),
         C::Banned => "has banned this unit".into(),
         C::ServerUnavailable | C::ServiceUnavailable | C::ServerBusy => "is too busy at present".into(),
         C::QuotaExceeded => "refuses the connection: its quota is used up".into(),
@@ -67,7 +114,10 @@ fn refusal(code: ConnectReturnCode) -> String {
     }
 }
 
-fn io_error(e: &io::Error) -> String {
+pub(super) fn io_error(e: &io::Error) -> String {
+    if let Some(Unfit(why)) = e.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return why.clone();
+    }
     if let Some(tls) = e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return tls_error(tls);
     }
@@ -101,6 +151,11 @@ fn tls_error(e: &rustls::Error) -> String {
         }
         rustls::Error::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
             "its certificate is not valid yet (or this unit's clock is wrong)".into()
+        }
+        rustls::Error::InvalidCertificate(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "its certificate is that of an authority (CA:TRUE), and a server must not show such a one as its own; make \
+             the broker one with CA:FALSE, signed by that authority, and keep the authority's as uplink.ca_file"
+                .into()
         }
         rustls::Error::InvalidMessage(_) => "does not speak TLS there (mqtts:// needs its TLS port)".into(),
         other => format!("TLS: {other}"),

@@ -56,10 +56,24 @@ impl Broker {
     }
 
     fn try_on(port: u16, lines: &str) -> Option<Broker> {
+        Broker::try_whole(port, &format!("listener {port} 127.0.0.1\n{lines}"))
+    }
+
+    /// With the configuration that `write` makes, which listens at the two ports it is given
+    /// (at the first one it is waited for); `{dir}` as above.
+    pub fn whole(write: impl Fn(u16, u16) -> String) -> (Broker, u16) {
+        let attempt = || {
+            let (port, second) = (free_port(), free_port());
+            Broker::try_whole(port, &write(port, second)).map(|broker| (broker, second))
+        };
+        (0..20).find_map(|_| attempt()).expect("the broker starts")
+    }
+
+    fn try_whole(port: u16, text: &str) -> Option<Broker> {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("mosquitto.conf");
-        let lines = lines.replace("{dir}", &dir.path().display().to_string());
-        std::fs::write(&config, format!("user root\nlistener {port} 127.0.0.1\n{lines}\n")).unwrap();
+        let text = text.replace("{dir}", &dir.path().display().to_string());
+        std::fs::write(&config, format!("user root\n{text}\n")).unwrap();
         let mut broker = Broker { port, config, process: None, _dir: dir };
         broker.try_run().then_some(broker)
     }

@@ -7,6 +7,7 @@ pub mod camera;
 pub mod daemon;
 pub mod drafts;
 pub mod hostile;
+pub mod fake_broker;
 pub mod operator;
 pub mod program;
 pub mod random;

@@ -21,4 +21,6 @@ mod network;
 mod proxy;
 mod soak;
 mod stop;
+mod thief;
+mod unfit;
 mod watcher;

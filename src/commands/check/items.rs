@@ -9,9 +9,9 @@ use crate::capture::{CaptureError, Colour, Frame, Matrix, Picture, Plane, Rotati
 use crate::clock::{Gpsd, Heard, SystemClock, source_name};
 use crate::config::{CameraConfig, Config, DetectorConfig, JournalConfig, Source, SourceKind};
 use crate::detect::{DetectError, Detector, Runtime};
-use crate::event::TimeSource;
+use crate::event::{Class, TimeSource};
 use crate::journal::{self, JournalError, JournalReader};
-use crate::uplink::{LinkSettings, UplinkError, probe};
+use crate::uplink::{LinkSettings, UplinkError, probe, reach};
 
 /// How much of a camera is looked at: on until its second keyframe, which should come
 /// while `capture.ring_time` lasts (ten seconds).
@@ -285,13 +285,41 @@ pub(super) fn broker(config: &Config) -> Item {
         Err(UplinkError::NoBroker) => return Item::ok(NAME, "no broker configured: events stay on the unit"),
         Err(error) => return Item::failed(NAME, error.to_string(), "correct [uplink]"),
     };
-    match probe(&settings) {
+    let running = journal::in_use(&config.journal.path);
+    let reader = JournalReader::open(&config.journal.path).ok();
+    // Where logins have names, a broker may throw out the unit when it sees its login again.
+    let named = config.uplink.username.is_some() || config.uplink.client_cert_file.is_some();
+    let visit = match running {
+        Some(_) if named => reach(&settings),
+        _ => probe(&settings.clone().for_check(reader.as_ref())),
+    };
+    match visit {
         Ok(report) => {
             let encrypted = if report.tls { "encrypted" } else { "not encrypted" };
             let took = report.took.as_millis();
-            let detail = format!("{}, logged in after {took} ms, {encrypted}", report.broker);
+            let mut detail = match running {
+                Some(pid) if named => {
+                    let pid = pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
+                    format!(
+                        "{}, reached after {took} ms, {encrypted}; no login, because the running daemon{pid} is logged \
+                         in with it: stop it to have it tried",
+                        report.broker
+                    )
+                }
+                _ => format!("{}, logged in after {took} ms, {encrypted}", report.broker),
+            };
+            if let Some(waiting) = running.and(reader.as_ref()).and_then(waiting_since) {
+                detail += &format!("\nan event of {waiting} is not delivered yet");
+            }
             if !report.tls && config.uplink.username.is_some() && !is_this_machine(&settings.broker().host) {
                 return Item::warning(NAME, detail, "the password crosses the network in the clear: use mqtts://");
+            }
+            if let Some(seconds) = report.forgets_after {
+                let advice = format!(
+                    "it forgets a unit that is away for {seconds} s: a command to it is lost then; allow sessions of six \
+                     hours there"
+                );
+                return Item::warning(NAME, detail, &advice);
             }
             Item::ok(NAME, detail)
         }
@@ -314,6 +342,14 @@ pub(super) fn commands(config: &Config) -> Option<Item> {
              as soon as every operator's program and dashboard is of this version",
         )
     })
+}
+
+/// When the oldest of the events that wait happened.
+fn waiting_since(reader: &JournalReader) -> Option<String> {
+    let oldest = |class| reader.undelivered(class, 0, i64::MAX as u64, 1).ok()?.into_iter().next();
+    let first = Class::ALL.into_iter().filter_map(oldest).min_by_key(|row| row.seq)?;
+    let event: serde_json::Value = serde_json::from_str(&first.json).ok()?;
+    event.get("t")?.as_str().map(str::to_owned)
 }
 
 fn is_this_machine(host: &str) -> bool {

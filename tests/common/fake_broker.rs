@@ -1,0 +1,126 @@
+//! A broker that says whatever a test wants it to say: it lets everybody in with the
+//! CONNACK that it was given, and answers what it gets like any other.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Runs until the test ends.
+pub struct FakeBroker {
+    pub port: u16,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    client_ids: Mutex<Vec<String>>,
+    pings: AtomicUsize,
+    hung_up: AtomicUsize,
+}
+
+/// What it says.
+#[derive(Clone, Default)]
+pub struct Script {
+    /// Properties of the CONNACK (MQTT 5.0, section 3.2.2.3).
+    pub properties: Vec<u8>,
+    /// In place of the whole CONNACK, after which it hangs up.
+    pub instead: Option<Vec<u8>>,
+    /// Behind the CONNACK.
+    pub then: Vec<u8>,
+    /// To each filter of a subscription.
+    pub suback: u8,
+}
+
+impl FakeBroker {
+    pub fn start(script: Script) -> FakeBroker {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen: Arc<Seen> = Arc::default();
+        let all = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (script, seen) = (script.clone(), Arc::clone(&all));
+                std::thread::spawn(move || {
+                    let _ = serve(stream, &script, &seen);
+                    seen.hung_up.fetch_add(1, SeqCst);
+                });
+            }
+        });
+        FakeBroker { port, seen }
+    }
+
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// Of every login, in order.
+    pub fn client_ids(&self) -> Vec<String> {
+        self.seen.client_ids.lock().unwrap().clone()
+    }
+
+    pub fn pings(&self) -> usize {
+        self.seen.pings.load(SeqCst)
+    }
+
+    /// Connections that have ended.
+    pub fn ended(&self) -> usize {
+        self.seen.hung_up.load(SeqCst)
+    }
+}
+
+fn packet(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
+    let mut byte = [0];
+    stream.read_exact(&mut byte)?;
+    let kind = byte[0];
+    let (mut length, mut shift) = (0usize, 0);
+    loop {
+        stream.read_exact(&mut byte)?;
+        length |= usize::from(byte[0] & 0x7f) << shift;
+        shift += 7;
+        if byte[0] & 0x80 == 0 {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    Ok((kind, body))
+}
+
+fn serve(mut stream: TcpStream, script: &Script, seen: &Seen) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+    let (kind, connect) = packet(&mut stream)?;
+    if kind != 0x10 {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    // Behind the protocol's name, level, flags, keep-alive: properties of up to 127 bytes
+    // in MQTT 5, then the id.
+    let at = if connect[6] == 5 { 11 + usize::from(connect[10]) } else { 10 };
+    let length = usize::from(u16::from_be_bytes([connect[at], connect[at + 1]]));
+    seen.client_ids.lock().unwrap().push(String::from_utf8_lossy(&connect[at + 2..at + 2 + length]).into_owned());
+    if let Some(instead) = &script.instead {
+        return stream.write_all(instead);
+    }
+    let mut connack = vec![0x20, 3 + script.properties.len() as u8, 0, 0, script.properties.len() as u8];
+    connack.extend(&script.properties);
+    connack.extend(&script.then);
+    stream.write_all(&connack)?;
+    loop {
+        let (kind, body) = packet(&mut stream)?;
+        match kind >> 4 {
+            3 if kind & 0x06 == 0x02 => {
+                let id = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+                stream.write_all(&[0x40, 2, body[id], body[id + 1]])?;
+            }
+            8 => stream.write_all(&[0x90, 4, body[0], body[1], 0, script.suback])?,
+            10 => stream.write_all(&[0xb0, 4, body[0], body[1], 0, 0])?,
+            12 => {
+                seen.pings.fetch_add(1, SeqCst);
+                stream.write_all(&[0xd0, 0])?;
+            }
+            14 => return Ok(()),
+            _ => {}
+        }
+    }
+}
