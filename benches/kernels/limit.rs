@@ -70,7 +70,7 @@ fn decode(clip: &str) -> Result<(u64, f64), String> {
     loop {
         let more = input.read(&mut packet).map_err(|e| e.to_string())?;
         if more {
-            decoder.send(&packet)
+            decoder.send(&mut packet, 0)
         } else {
             decoder.send_end()
         }

@@ -82,7 +82,7 @@ fn play(source: &Source) {
         let more = input.read(&mut packet).unwrap_or(false);
         let at = Mono::from_micros(number * 100_000);
         match more {
-            true => decoder.push(packet, at),
+            true => decoder.push(packet, at, at),
             false => decoder.end(),
         }
         while let Some(decoded) = decoder.receive(&mut frame) {
@@ -93,7 +93,7 @@ fn play(source: &Source) {
                 }
             }
             match decoded {
-                Decoded::Probe(stamp) => drop(decoder.compared(number % 3 == 0, stamp)),
+                Decoded::Probe(pictured) => drop(decoder.compared(number % 3 == 0, pictured)),
                 _ => {
                     let next_look = Some(at.plus(Duration::from_millis(number % 200)));
                     decoder.seen(at, Activity { moving: number % 5 == 0, next_look, ..Activity::default() });

@@ -16,6 +16,7 @@ use super::error::CaptureError;
 use super::interrupt::Interrupt;
 use super::picture::Rotation;
 use super::program::{Program, ProgramOutput};
+use super::timeline::{Stamps, TimeBase};
 use crate::config::{Source, SourceKind};
 
 /// How long opening may take: a camera that boots, a probe of a slow stream.
@@ -24,6 +25,9 @@ const OPEN_LIMIT: Duration = Duration::from_secs(20);
 const READ_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes that opening may read to learn what the stream is.
 const PROBE_BYTES: &str = "2000000";
+
+/// What demuxers take pictures to be apart when nothing says it.
+const DEMUXERS_INTERVAL: Duration = Duration::from_millis(40);
 
 /// What the decoder and the time line need to know of a stream.
 #[derive(Clone)]
@@ -42,6 +46,43 @@ pub struct StreamInfo {
     pub frames: Option<u64>,
     /// Time stamps come from a real clock (not made up by a raw demuxer).
     pub has_clock: bool,
+    /// They do not, and somebody has said what the rate is: pictures are counted at
+    /// `frame_interval`.
+    pub counted: bool,
+}
+
+impl StreamInfo {
+    /// For a stream without a clock somebody may know the rate, pictures per second.
+    #[must_use]
+    pub fn with_rate(mut self, fps: Option<f64>) -> StreamInfo {
+        if let Some(fps) = fps.filter(|fps| !self.has_clock && *fps > 0.0) {
+            (self.frame_interval, self.counted) = (Some(Duration::from_secs_f64(1.0 / fps)), true);
+        }
+        self
+    }
+
+    /// What to say of a recording whose times are a guess, or of a rate that is set in
+    /// vain.
+    pub fn doubt(&self, fps: Option<f64>) -> Option<&'static str> {
+        match (self.has_clock, fps) {
+            (true, Some(_)) => Some("fps is set, but this file has times of its own: they count"),
+            // An encoder that notes its rate makes the demuxer count at that.
+            (false, None) if self.frame_interval.is_none_or(|interval| interval == DEMUXERS_INTERVAL) => {
+                Some("this file has no times: its pictures are taken to be 25 a second; set fps if they are not")
+            }
+            _ => None,
+        }
+    }
+
+    /// A packet's stamps, microseconds.
+    pub fn stamps(&self, packet: &ffmpeg::Packet) -> Stamps {
+        self.time_unit().stamps(packet.pts(), packet.dts())
+    }
+
+    /// The unit of its stamps.
+    pub fn time_unit(&self) -> TimeBase {
+        TimeBase { numerator: self.time_base.numerator(), denominator: self.time_base.denominator() }
+    }
 }
 
 /// An open source.
@@ -79,7 +120,7 @@ impl VideoInput {
             () => CaptureError::Open { what: what.clone(), why },
         })?;
         let stream = input.streams().best(media::Type::Video).ok_or(CaptureError::NoVideo { what })?;
-        let (index, info) = (stream.index(), stream_info(&input, &stream, matches!(source, Source::Command(_))));
+        let (index, info) = (stream.index(), stream_info(&input, &stream));
         Ok(VideoInput { input, program, stream: index, info, interrupt: interrupt.clone() })
     }
 
@@ -244,7 +285,7 @@ fn check(result: i32) -> Result<(), String> {
     if result < 0 { Err(ffmpeg::Error::from(result).to_string()) } else { Ok(()) }
 }
 
-fn stream_info(input: &Input, stream: &ffmpeg::Stream<'_>, from_program: bool) -> StreamInfo {
+fn stream_info(input: &Input, stream: &ffmpeg::Stream<'_>) -> StreamInfo {
     let rate = stream.avg_frame_rate();
     let (n, d) = (rate.numerator(), rate.denominator());
     let format = input.format().name().to_owned();
@@ -256,8 +297,10 @@ fn stream_info(input: &Input, stream: &ffmpeg::Stream<'_>, from_program: bool) -
         frame_interval: (n > 0 && d > 0).then(|| Duration::from_secs_f64(f64::from(d) / f64::from(n))),
         duration: u64::try_from(input.duration()).ok().filter(|us| *us > 0).map(Duration::from_micros),
         frames: u64::try_from(stream.frames()).ok().filter(|n| *n > 0),
-        // Raw elementary streams carry no times: the demuxer counts at 25 fps.
-        has_clock: !(from_program && ["h264", "hevc", "mjpeg", "m4v"].contains(&format.as_str())),
+        // Raw elementary streams carry no times: the demuxer counts at the rate that
+        // the encoder may have noted, else at 25 fps.
+        has_clock: !["h264", "hevc", "mjpeg", "m4v"].contains(&format.as_str()),
+        counted: false,
     }
 }
 

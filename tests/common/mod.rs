@@ -9,3 +9,4 @@ pub mod drafts;
 pub mod operator;
 pub mod program;
 pub mod random;
+pub mod transport;

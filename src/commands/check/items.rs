@@ -122,7 +122,7 @@ fn title(camera: &CameraConfig) -> String {
 fn look_at_camera(camera: &CameraConfig) -> Item {
     let Some(source) = &camera.source else { return Item::failed(title(camera), "has no source", "set one") };
     let (mut size, mut format) = ((0, 0), "");
-    let watched = watch(source, CAMERA_SPAN, &mut |frame: &mut Frame| -> Result<(), CaptureError> {
+    let watched = watch(source, CAMERA_SPAN, camera.fps(), &mut |frame: &mut Frame| -> Result<(), CaptureError> {
         format = frame.pixel_format();
         size = frame.picture()?.upright_size();
         Ok(())
@@ -136,7 +136,11 @@ fn look_at_camera(camera: &CameraConfig) -> Item {
                 let advice = "a weak link or a camera that overloads it: lower its bit rate or frame rate";
                 return Item::warning(title(camera), detail, advice);
             }
-            Item::ok(title(camera), detail)
+            let is_file = matches!(source.kind(), SourceKind::File(_));
+            match watched.info.doubt(camera.fps()).filter(|_| is_file) {
+                Some(doubt) => Item::warning(title(camera), detail, doubt),
+                None => Item::ok(title(camera), detail),
+            }
         }
     }
 }
