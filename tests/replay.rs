@@ -5,6 +5,7 @@
 mod common;
 
 use common::program::{STREET, STREET_LINE, Said, Studio, tawny, tawny_with};
+use common::transport::restamp;
 
 fn street() -> Studio {
     Studio::new(STREET_LINE)
@@ -188,4 +189,57 @@ fn a_command_line_that_cannot_work_is_code_2() {
     let wrong = Studio::new("[detector]\nthread = 1\n").replay(&[STREET]);
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.stderr.contains("threads"), "{}", wrong.stderr);
+}
+
+/// When what goes left and what goes right crosses the line, milliseconds.
+fn crossed(said: &Said) -> Vec<i64> {
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let crossing = |event: &tawny::event::Event| matches!(event.body, tawny::event::Body::Crossing { .. });
+    said.events().iter().filter(|event| crossing(event)).map(|event| event.stamp.t.0).collect()
+}
+
+fn assert_street(said: &Said, tolerance_ms: i64) {
+    let times = crossed(said);
+    let right = [4200, 9800].iter().zip(&times).all(|(right, t)| (t - right).abs() <= tolerance_ms);
+    assert!(times.len() == 2 && right, "{times:?}: {}", said.stderr);
+    let length = figures(said.summary())[4];
+    assert!((14.5..16.0).contains(&length), "{}", said.stderr);
+}
+
+#[test]
+fn stamps_that_are_equal_or_astray_change_no_picture_and_no_time() {
+    let studio = street();
+    let honest = std::fs::read(studio.make(STREET, "-c copy", "honest.ts")).unwrap();
+    let spoilt = |name: &str, stamps: &dyn Fn(u64, u64) -> u64| {
+        let mut stream = honest.clone();
+        restamp(&mut stream, stamps);
+        studio.replay(&[studio.file(name, stream)])
+    };
+    // Bidirectional pictures are shown out of the order in which they come.
+    let equal = spoilt("equal.ts", &|_, _| 90_000);
+    assert_street(&equal, 300);
+    assert_eq!(figures(equal.summary())[1], 188.0, "every one is decoded: {}", equal.stderr);
+    // One in twenty-five is 25 minutes ahead; or three in a row are.
+    let ahead = |strays: u64| move |n: u64, stamp| stamp + if n % 25 >= 25 - strays { 25 * 60 * 90_000 } else { 0 };
+    assert_street(&spoilt("stray.ts", &ahead(1)), 200);
+    assert_street(&spoilt("strays.ts", &ahead(3)), 200);
+}
+
+#[test]
+fn a_stream_without_times_says_so_and_takes_a_rate() {
+    let studio = street();
+    let raw = "-vf fps=5 -c:v libx264 -bf 0 -g 15 -bsf:v h264_metadata=tick_rate=50:fixed_frame_rate_flag=1 -f h264";
+    // Without the encoder's note of the rate the demuxer takes it to be 25.
+    let raw = studio.make(STREET, raw, "pi.h264");
+    let guessed = studio.replay(&[&raw]);
+    assert!(guessed.stderr.contains("WARN") && guessed.stderr.contains("set fps"), "{}", guessed.stderr);
+    let told = studio.replay_with(&["--fps", "5"], &[&raw]);
+    assert_street(&told, 400);
+    assert!(!told.stderr.contains("WARN"), "{}", told.stderr);
+    let configured = Studio::new(&STREET_LINE.replace("name = \"road\"", "name = \"road\"\nfps = 5.0"));
+    assert_eq!(crossed(&configured.replay(&[&raw])), crossed(&told));
+    // A file with times keeps them.
+    let kept = configured.replay(&[STREET]);
+    assert_street(&kept, 200);
+    assert!(kept.stderr.contains("times of its own"), "{}", kept.stderr);
 }

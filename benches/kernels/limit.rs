@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use ffmpeg_next as ffmpeg;
 use rustix::time::ClockId;
-use tawny::capture::{Decoder, Frame, Interrupt, VideoInput};
-use tawny::config::{DetectorConfig, Source, Transport};
+use tawny::capture::{Decoder, Frame, Interrupt, OpenSettings, VideoInput};
+use tawny::config::{DetectorConfig, Source};
 use tawny::detect::Detector;
 
 use crate::cpu_ms;
@@ -65,13 +65,13 @@ fn decode(clip: &str) -> Result<(u64, f64), String> {
     let start = cpu_ms(ClockId::ProcessCPUTime);
     let source = Source::Location(path.to_owned());
     let mut input =
-        VideoInput::open(&source, Transport::default(), &Interrupt::default()).map_err(|e| e.to_string())?;
+        VideoInput::open(&source, OpenSettings::default(), &Interrupt::default()).map_err(|e| e.to_string())?;
     let mut decoder = Decoder::open(input.info()).map_err(|e| e.to_string())?;
     let (mut packet, mut frame, mut frames) = (ffmpeg::Packet::empty(), Frame::empty(), 0);
     loop {
         let more = input.read(&mut packet).map_err(|e| e.to_string())?;
         if more {
-            decoder.send(&packet)
+            decoder.send(&mut packet, 0)
         } else {
             decoder.send_end()
         }

@@ -72,14 +72,23 @@ impl Decoder {
     /// Hands over a packet. A packet that cannot be decoded is counted and
     /// otherwise ignored: cameras and links damage some, and the next
     /// keyframe mends it.
-    pub fn send(&mut self, packet: &ffmpeg::Packet) {
+    ///
+    /// Its picture comes out with `number`: time stamps cannot be relied on to tell
+    /// pictures apart.
+    pub fn send(&mut self, packet: &mut ffmpeg::Packet, number: u64) {
         // Empty packets mean "end" to libav; some demuxers pass them on.
-        if packet.size() > 0 && self.decoder.send_packet(packet).is_err() {
+        if packet.size() == 0 {
+            return;
+        }
+        let stamp = packet.pts();
+        packet.set_pts(i64::try_from(number).ok());
+        if self.decoder.send_packet(packet).is_err() {
             self.damaged += 1;
             let told = packet.data().and_then(|data| told_size(&self.parameters, data));
             // Most packets do not tell.
             self.refused = told.filter(|(width, height)| is_too_large(*width, *height)).or(self.refused);
         }
+        packet.set_pts(stamp);
     }
 
     /// No more packets: the frames still inside come out now.
@@ -100,16 +109,16 @@ impl Decoder {
         self.decoder.skip_frame(if skip { Discard::NonReference } else { Discard::Default });
     }
 
-    /// The next finished frame into `frame` and its time stamp in stream
-    /// units, if it has one. `None` when more packets are needed.
-    pub fn receive(&mut self, frame: &mut Frame) -> Option<Option<i64>> {
+    /// The next finished frame into `frame` and the number of its packet, if the
+    /// decoder kept it. `None` when more packets are needed.
+    pub fn receive(&mut self, frame: &mut Frame) -> Option<Option<u64>> {
         loop {
             match self.decoder.receive_frame(frame.video_mut()) {
                 Ok(()) => {
                     self.damaged += u64::from(frame.is_damaged());
                     self.refused = None;
                     frame.rotation = self.rotation;
-                    return Some(frame.timestamp());
+                    return Some(frame.number());
                 }
                 Err(ffmpeg::Error::Other { errno }) if errno == ffmpeg::util::error::EAGAIN => return None,
                 Err(ffmpeg::Error::Eof) => return None,

@@ -47,9 +47,9 @@ impl Frame {
         strides.iter().take(self.video.planes()).all(|stride| *stride > 0)
     }
 
-    /// The decoder's best guess of the presentation time, in stream units.
-    pub(super) fn timestamp(&self) -> Option<i64> {
-        self.video.timestamp()
+    /// The number of the packet that it comes from.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.video.pts().and_then(|number| u64::try_from(number).ok())
     }
 
     /// The decoder knows that parts of it are made up.

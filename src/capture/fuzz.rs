@@ -10,11 +10,11 @@ use ffmpeg::codec::Id;
 use super::frame::Frame;
 use super::gate::{Activity, Gate, GateSettings, KindReader, PacketFacts, Unfit};
 use super::gated::{Decoded, GatedDecoder};
-use super::input::VideoInput;
+use super::input::{OpenSettings, VideoInput};
 use super::interrupt::Interrupt;
 use super::rgb::upright_rgb;
 use super::ring::RingBounds;
-use crate::config::{Source, Transport};
+use crate::config::Source;
 use crate::domain::{Light, Mono};
 
 const SETTINGS: GateSettings = GateSettings { enabled: true, idle_interval: Duration::from_secs(1) };
@@ -73,7 +73,7 @@ pub fn video(data: &[u8]) {
 }
 
 fn play(source: &Source) {
-    let Ok(mut input) = VideoInput::open(source, Transport::Auto, &Interrupt::default()) else { return };
+    let Ok(mut input) = VideoInput::open(source, OpenSettings::default(), &Interrupt::default()) else { return };
     let bounds = RingBounds { span: Duration::from_secs(4), bytes: 1 << 20 };
     let Ok(mut decoder) = GatedDecoder::open(input.info(), 1, &SETTINGS, bounds) else { return };
     let mut frame = Frame::empty();
@@ -82,7 +82,7 @@ fn play(source: &Source) {
         let more = input.read(&mut packet).unwrap_or(false);
         let at = Mono::from_micros(number * 100_000);
         match more {
-            true => decoder.push(packet, at),
+            true => decoder.push(packet, at, at),
             false => decoder.end(),
         }
         while let Some(decoded) = decoder.receive(&mut frame) {
@@ -93,7 +93,7 @@ fn play(source: &Source) {
                 }
             }
             match decoded {
-                Decoded::Probe(stamp) => drop(decoder.compared(number % 3 == 0, stamp)),
+                Decoded::Probe(pictured) => drop(decoder.compared(number % 3 == 0, pictured)),
                 _ => {
                     let next_look = Some(at.plus(Duration::from_millis(number % 200)));
                     decoder.seen(at, Activity { moving: number % 5 == 0, next_look, ..Activity::default() });

@@ -10,6 +10,7 @@
 //! because they came out before, are left out where no other picture refers to
 //! them.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use ffmpeg_next as ffmpeg;
@@ -25,17 +26,39 @@ use crate::domain::Mono;
 
 /// Times are derived from stamps with an error of less than this.
 const STAMP_JITTER: Duration = Duration::from_millis(1);
+/// Pictures that a decoder may hold back at most: sixteen for reordering, and one for
+/// each thread.
+const MAX_HELD_BACK: usize = 64;
+/// After a stamp that is of no use, so many packets' stamps are not relied on.
+const DOUBTED: u32 = 250;
 
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decoded {
-    /// The next picture in order, and its stamp in stream units. It is to be
-    /// analysed, and [`GatedDecoder::seen`] told what it showed.
-    Picture(Option<i64>),
+    /// The next picture in order. It is to be analysed, and [`GatedDecoder::seen`]
+    /// told what it showed.
+    Picture(Pictured),
     /// A keyframe from a time in which nothing is decoded. It is to be compared
     /// with the background without learning from it, and the answer given to
     /// [`GatedDecoder::compared`].
-    Probe(Option<i64>),
+    Probe(Pictured),
+}
+
+/// A picture that comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pictured {
+    /// When it was taken; later than the picture before it.
+    pub at: Mono,
+    /// Its stamp in stream units.
+    pub stamp: Option<i64>,
+}
+
+/// A packet that went into the decoder.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    number: u64,
+    taken: Mono,
+    stamp: Option<i64>,
 }
 
 /// See the module's description.
@@ -55,16 +78,22 @@ pub struct GatedDecoder {
     ended: bool,
     /// Number after the last packet that was decoded in order.
     decoded_until: u64,
-    /// Stamp of the last picture handed out.
-    last_stamp: Option<i64>,
-    /// Pictures up to this stamp were handed out before the last jump. Nothing
-    /// once later ones come: a stream's own stamps may jump back.
-    repeats: Option<i64>,
-    /// Pictures before this stamp are of no interest, by what the last one came
-    /// to.
-    next_look: Option<i64>,
+    /// What the decoder was given last, oldest first.
+    sent: VecDeque<Sent>,
+    /// When the last picture handed out was taken by its packet, and the time it was
+    /// handed out with.
+    last_taken: Option<Mono>,
+    last_at: Option<Mono>,
+    /// Pictures up to this time were handed out before the last jump. Nothing once
+    /// later ones come.
+    repeats: Option<Mono>,
+    /// Pictures before this time are of no interest, by what the last one came to.
+    next_look: Option<Mono>,
     time_base: TimeBase,
     last_dts: Option<i64>,
+    /// Packets whose stamps are not relied on yet: they cannot say which picture is
+    /// of no interest.
+    doubted: u32,
     position: u32,
 }
 
@@ -96,18 +125,21 @@ impl GatedDecoder {
             needs_flush: false,
             ended: false,
             decoded_until: 0,
-            last_stamp: None,
+            sent: VecDeque::new(),
+            last_taken: None,
+            last_at: None,
             repeats: None,
             next_look: None,
             time_base: TimeBase { numerator: info.time_base.numerator(), denominator: info.time_base.denominator() },
             last_dts: None,
+            doubted: 0,
             position: 0,
         })
     }
 
     /// Takes in the next packet, which arrived at `at` or lies there on the
-    /// recording's time line.
-    pub fn push(&mut self, packet: ffmpeg::Packet, at: Mono) {
+    /// recording's time line, and whose picture was `taken` then.
+    pub fn push(&mut self, packet: ffmpeg::Packet, at: Mono, taken: Mono) {
         if packet.size() == 0 {
             return;
         }
@@ -115,7 +147,7 @@ impl GatedDecoder {
         self.position = if kind.is_key() { 0 } else { self.position.saturating_add(1) };
         let pause = self.check_stamps(&packet);
         let facts = PacketFacts { at, size: packet.size(), kind, position: self.position, pause };
-        let number = self.ring.push(packet, at, kind.is_key());
+        let number = self.ring.push(packet, at, taken, kind.is_key());
         if self.ring.group_exceeds() {
             self.gate.unfit(Unfit::LongGroup);
         }
@@ -134,17 +166,19 @@ impl GatedDecoder {
     /// The next picture into `frame`; `None` when more packets are needed.
     pub fn receive(&mut self, frame: &mut Frame) -> Option<Decoded> {
         loop {
-            if let Some(stamp) = self.decoder.receive(frame) {
+            if let Some(number) = self.decoder.receive(frame) {
+                let sent = self.sent(number);
+                let pictured = Pictured { at: self.time(sent.taken), stamp: sent.stamp };
                 if matches!(self.probe, Some((_, true))) {
-                    return Some(Decoded::Probe(stamp));
+                    return Some(Decoded::Probe(pictured));
                 }
                 // Decoded once more on the way from a keyframe to what is new.
-                if stamp.is_some() && stamp <= self.repeats {
+                if Some(sent.taken) <= self.repeats {
                     continue;
                 }
                 self.repeats = None;
-                self.last_stamp = stamp.or(self.last_stamp);
-                return Some(Decoded::Picture(stamp));
+                (self.last_taken, self.last_at) = (Some(sent.taken), Some(pictured.at));
+                return Some(Decoded::Picture(pictured));
             }
             if self.draining {
                 (self.draining, self.needs_flush) = (false, true);
@@ -159,7 +193,7 @@ impl GatedDecoder {
     /// background. True if it is to be analysed like any other picture, since
     /// the detector has not looked for long. If it differs, it comes again, in
     /// order, with those before it.
-    pub fn compared(&mut self, differs: bool, stamp: Option<i64>) -> bool {
+    pub fn compared(&mut self, differs: bool, pictured: Pictured) -> bool {
         let Some((number, _)) = self.probe.take() else { return true };
         self.needs_flush = true;
         self.draining = false;
@@ -168,19 +202,20 @@ impl GatedDecoder {
             true => {
                 let key = self.ring.last_key_at(self.decoded_until).or(self.ring.key_from(0));
                 self.next = Some(key.unwrap_or(number));
-                self.repeats = self.last_stamp;
+                self.repeats = self.last_taken;
                 false
             }
             false => {
                 self.decoded_until = number;
-                let known = stamp.is_some() && stamp <= self.last_stamp;
+                let taken = self.ring.get(number).map_or(pictured.at, |held| held.taken);
+                let known = Some(taken) <= self.last_taken;
                 if !known {
-                    self.last_stamp = stamp.or(self.last_stamp);
+                    (self.last_taken, self.last_at) = (Some(taken), Some(pictured.at));
                 }
                 if self.ended {
                     // No later keyframe will tell what comes behind this one.
                     self.next = Some(number);
-                    self.repeats = self.last_stamp;
+                    self.repeats = self.last_taken;
                 }
                 !known && self.gate.wants_look()
             }
@@ -189,16 +224,11 @@ impl GatedDecoder {
 
     /// What the analysis of the picture at `at` came to.
     pub fn seen(&mut self, at: Mono, activity: Activity) {
-        let wait = activity.next_look.map(|next| next.since(at).saturating_sub(STAMP_JITTER));
-        let until = |(stamp, wait): (i64, Duration)| {
-            let micros = u64::try_from(wait.as_micros()).unwrap_or(0);
-            stamp.saturating_add(self.time_base.stamp(micros))
-        };
-        self.next_look = self.last_stamp.zip(wait).map(until);
+        self.next_look = activity.next_look.map(|next| next.minus(STAMP_JITTER));
         if self.gate.seen(at, activity) && self.next.is_none() {
             // A keyframe decoded alone showed something that does not move.
             self.needs_flush = true;
-            self.repeats = self.last_stamp;
+            self.repeats = self.last_taken;
             self.next = self.ring.last_key_at(self.decoded_until).or(self.ring.last_key());
         }
     }
@@ -257,6 +287,25 @@ impl GatedDecoder {
 }
 
 impl GatedDecoder {
+    /// The packet that a picture comes from: the one with this number, or the last.
+    fn sent(&self, number: Option<u64>) -> Sent {
+        let of_number = self.sent.iter().rev().find(|sent| Some(sent.number) == number);
+        let newest = Sent { number: 0, taken: self.newest(), stamp: None };
+        of_number.or(self.sent.back()).copied().unwrap_or(newest)
+    }
+
+    /// When the newest packet came.
+    fn newest(&self) -> Mono {
+        self.ring.end().checked_sub(1).and_then(|last| self.ring.get(last)).map_or(Mono::ZERO, |held| held.at)
+    }
+
+    /// The time of a picture that comes out now and was `taken` then, as far as its
+    /// packet tells: pictures come out in order, whatever stamps say.
+    fn time(&self, taken: Mono) -> Mono {
+        let Some(last) = self.last_at.filter(|last| taken <= *last) else { return taken };
+        last.plus(self.ring.interval()).min(self.newest()).max(last.plus(Duration::from_micros(1)))
+    }
+
     /// Decoding begins, at a keyframe not after `since` if there is one.
     fn start(&mut self, since: Mono) {
         if self.next.is_some() {
@@ -268,7 +317,7 @@ impl GatedDecoder {
         // Not what was decoded already.
         let done = self.ring.last_key_at(self.decoded_until);
         self.next = Some(before.max(done).unwrap_or(self.ring.end()));
-        self.repeats = self.last_stamp;
+        self.repeats = self.last_taken;
     }
 
     /// Decoding ends; what the decoder still holds comes out.
@@ -285,9 +334,7 @@ impl GatedDecoder {
             Some((number, false)) => {
                 self.flush();
                 self.decoder.skip_disposable(false);
-                if let Some(held) = self.ring.get(number) {
-                    self.decoder.send(&held.packet);
-                }
+                self.send(number);
                 self.decoder.send_end();
                 self.probe = Some((number, true));
                 true
@@ -298,7 +345,7 @@ impl GatedDecoder {
                 self.needs_flush = true;
                 if self.gate.probed(None) {
                     self.next = Some(number);
-                    self.repeats = self.last_stamp;
+                    self.repeats = self.last_taken;
                 }
                 true
             }
@@ -323,13 +370,22 @@ impl GatedDecoder {
         if std::mem::take(&mut self.needs_flush) {
             self.decoder.flush();
         }
-        let is_unwanted = |pts: i64| Some(pts) < self.next_look || Some(pts) <= self.repeats;
-        let unwanted = held.packet.pts().is_some_and(is_unwanted);
-        self.decoder.skip_disposable(unwanted || self.gate.references_only());
-        self.decoder.send(&held.packet);
+        let unwanted = Some(held.taken) < self.next_look || Some(held.taken) <= self.repeats;
+        self.decoder.skip_disposable(self.doubted == 0 && (unwanted || self.gate.references_only()));
+        self.send(next);
         self.next = Some(next + 1);
         self.decoded_until = self.decoded_until.max(next + 1);
         true
+    }
+
+    /// Gives the decoder the packet with this number.
+    fn send(&mut self, number: u64) {
+        let Some(held) = self.ring.get_mut(number) else { return };
+        if self.sent.len() == MAX_HELD_BACK {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(Sent { number, taken: held.taken, stamp: held.packet.pts() });
+        self.decoder.send(&mut held.packet, number);
     }
 
     fn flush(&mut self) {
@@ -343,14 +399,9 @@ impl GatedDecoder {
         let dts = packet.dts().or(packet.pts());
         if packet.pts().is_none() || self.last_dts.is_some_and(|last| dts.is_none_or(|dts| dts <= last)) {
             self.gate.unfit(Unfit::Stamps);
+            self.doubted = DOUBTED;
         }
-        let second = self.time_base.stamp(1_000_000);
-        if self.last_dts.zip(dts).is_some_and(|(last, dts)| dts.saturating_add(second) < last) {
-            // The camera has set its clock back: what came before says nothing of
-            // what is to come.
-            (self.last_stamp, self.repeats, self.next_look) = (None, None, None);
-            self.decoded_until = self.decoded_until.max(self.ring.end());
-        }
+        self.doubted = self.doubted.saturating_sub(1);
         let step = dts.zip(self.last_dts).and_then(|(dts, last)| dts.checked_sub(last));
         self.last_dts = dts.or(self.last_dts);
         let micros = u64::try_from(self.time_base.micros(step?)).ok()?;

@@ -16,7 +16,8 @@ use super::interrupt::Interrupt;
 use super::opening::{self, Failure, NOT_ON_THE_LIST, RECORDINGS};
 use super::picture::Rotation;
 use super::program::Program;
-use crate::config::{CommandSource, Source, SourceKind, Transport};
+use super::timeline::{Stamps, TimeBase};
+use crate::config::{CameraConfig, CommandSource, Source, SourceKind, Transport};
 
 /// How long opening may take: a camera that boots, a probe of a slow stream.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
@@ -25,6 +26,9 @@ const READ_LIMIT: Duration = Duration::from_secs(10);
 /// A larger packet is no picture of any camera: a keyframe of 4K has two
 /// megabytes, an uncompressed picture of 12 megapixels 25.
 const MOST_PACKET_BYTES: usize = 32 << 20;
+
+/// What demuxers take pictures to be apart when nothing says it.
+const DEMUXERS_INTERVAL: Duration = Duration::from_millis(40);
 
 /// What the decoder and the time line need to know of a stream.
 #[derive(Clone)]
@@ -43,6 +47,57 @@ pub struct StreamInfo {
     pub frames: Option<u64>,
     /// Time stamps come from a real clock (not made up by a raw demuxer).
     pub has_clock: bool,
+    /// They do not, and somebody has said what the rate is: pictures are counted at
+    /// `frame_interval`.
+    pub counted: bool,
+}
+
+impl StreamInfo {
+    /// For a stream without a clock somebody may know the rate, pictures per second.
+    fn with_rate(mut self, fps: Option<f64>) -> StreamInfo {
+        if let Some(fps) = fps.filter(|fps| !self.has_clock && *fps > 0.0) {
+            (self.frame_interval, self.counted) = (Some(Duration::from_secs_f64(1.0 / fps)), true);
+        }
+        self
+    }
+
+    /// What to say of a recording whose times are a guess, or of a rate that is set in
+    /// vain.
+    pub fn doubt(&self, fps: Option<f64>) -> Option<&'static str> {
+        match (self.has_clock, fps) {
+            (true, Some(_)) => Some("fps is set, but this file has times of its own: they count"),
+            // An encoder that notes its rate makes the demuxer count at that.
+            (false, None) if self.frame_interval.is_none_or(|interval| interval == DEMUXERS_INTERVAL) => {
+                Some("this file has no times: its pictures are taken to be 25 a second; set fps if they are not")
+            }
+            _ => None,
+        }
+    }
+
+    /// A packet's stamps, microseconds.
+    pub fn stamps(&self, packet: &ffmpeg::Packet) -> Stamps {
+        self.time_unit().stamps(packet.pts(), packet.dts())
+    }
+
+    /// The unit of its stamps.
+    pub fn time_unit(&self) -> TimeBase {
+        TimeBase { numerator: self.time_base.numerator(), denominator: self.time_base.denominator() }
+    }
+}
+
+/// What the configuration says about how a source is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenSettings {
+    /// How a network camera's pictures come.
+    pub transport: Transport,
+    /// Pictures per second of a stream without times.
+    pub fps: Option<f64>,
+}
+
+impl From<&CameraConfig> for OpenSettings {
+    fn from(camera: &CameraConfig) -> OpenSettings {
+        OpenSettings { transport: camera.transport.unwrap_or_default(), fps: camera.fps() }
+    }
 }
 
 /// An open source.
@@ -61,13 +116,13 @@ impl VideoInput {
     ///
     /// # Errors
     /// When it does not open in time or holds no video.
-    pub fn open(source: &Source, transport: Transport, interrupt: &Interrupt) -> Result<VideoInput, CaptureError> {
+    pub fn open(source: &Source, settings: OpenSettings, interrupt: &Interrupt) -> Result<VideoInput, CaptureError> {
         opening::initialise();
         interrupt.arm(OPEN_LIMIT);
         let what = source.redacted().to_string();
         let opened = match source.kind() {
             SourceKind::Command(command) => open_command(command, interrupt),
-            SourceKind::Rtsp(url) => open_rtsp(url, transport, interrupt).map(|input| (input, None)),
+            SourceKind::Rtsp(url) => open_rtsp(url, settings.transport, interrupt).map(|input| (input, None)),
             SourceKind::Device(path) => open_device(path, interrupt).map(|input| (input, None)),
             SourceKind::File(path) => open_file(path, interrupt).map(|input| (input, None)),
         };
@@ -77,7 +132,7 @@ impl VideoInput {
             () => CaptureError::Open { what: what.clone(), why: failure.why },
         })?;
         let stream = input.streams().best(media::Type::Video).ok_or(CaptureError::NoVideo { what })?;
-        let (index, info) = (stream.index(), stream_info(&input, &stream, matches!(source, Source::Command(_))));
+        let (index, info) = (stream.index(), stream_info(&input, &stream).with_rate(settings.fps));
         Ok(VideoInput { input, program, stream: index, info, interrupt: interrupt.clone() })
     }
 
@@ -204,7 +259,7 @@ fn text(path: &Path) -> Result<&str, Failure> {
     path.to_str().ok_or_else(|| "the name is not UTF-8".into())
 }
 
-fn stream_info(input: &Input, stream: &ffmpeg::Stream<'_>, from_program: bool) -> StreamInfo {
+fn stream_info(input: &Input, stream: &ffmpeg::Stream<'_>) -> StreamInfo {
     let rate = stream.avg_frame_rate();
     let (n, d) = (rate.numerator(), rate.denominator());
     let format = input.format().name().to_owned();
@@ -216,8 +271,10 @@ fn stream_info(input: &Input, stream: &ffmpeg::Stream<'_>, from_program: bool) -
         frame_interval: (n > 0 && d > 0).then(|| Duration::from_secs_f64(f64::from(d) / f64::from(n))),
         duration: u64::try_from(input.duration()).ok().filter(|us| *us > 0).map(Duration::from_micros),
         frames: u64::try_from(stream.frames()).ok().filter(|n| *n > 0),
-        // Raw elementary streams carry no times: the demuxer counts at 25 fps.
-        has_clock: !(from_program && ["h264", "hevc", "mjpeg", "m4v"].contains(&format.as_str())),
+        // Raw elementary streams carry no times: the demuxer counts at the rate that
+        // the encoder may have noted, else at 25 fps.
+        has_clock: !["h264", "hevc", "mjpeg", "m4v"].contains(&format.as_str()),
+        counted: false,
     }
 }
 

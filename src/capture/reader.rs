@@ -10,11 +10,11 @@ use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
 use ffmpeg_next as ffmpeg;
 
 use super::error::CaptureError;
-use super::input::{StreamInfo, VideoInput};
+use super::input::{OpenSettings, StreamInfo, VideoInput};
 use super::interrupt::Interrupt;
-use super::timeline::TimeBase;
+use super::timeline::{Recorded, Stamps, backlog};
 use crate::clock::Beat;
-use crate::config::{Source, SourceKind, Transport};
+use crate::config::{Source, SourceKind};
 use crate::domain::{Backoff, Mono, jitter};
 
 /// Packets between the reader and the decoder: some ten seconds.
@@ -28,6 +28,15 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 const STUCK_AFTER: Duration = Duration::from_secs(40);
 /// A connection that held this long was a good one.
 const GOOD_CONNECTION: Duration = Duration::from_secs(10);
+
+/// A packet that was not waited for so long lay ready.
+const LAY_READY: Duration = Duration::from_millis(10);
+/// Packets that lie ready when a connection is open, and their bytes; more than these
+/// have come just now.
+const BACKLOG_PACKETS: usize = 200;
+const BACKLOG_BYTES: usize = 16_000_000;
+/// A connection's first packets are sorted out within this time.
+const BACKLOG_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the reader says.
 pub enum Message {
@@ -85,8 +94,8 @@ impl Drop for Place {
 pub struct ReaderSettings {
     /// Where from.
     pub source: Source,
-    /// Network cameras: how the pictures come.
-    pub transport: Transport,
+    /// How to open it.
+    pub open: OpenSettings,
     /// Files: at the speed of the recording.
     pub realtime: bool,
     /// Files: again and again.
@@ -129,6 +138,7 @@ impl Reader {
             },
             settings,
             interrupt: interrupt.clone(),
+            last: Mono::ZERO,
             now,
             beat: beat.clone(),
         };
@@ -164,6 +174,8 @@ struct Reading {
     queue: Queue,
     settings: ReaderSettings,
     interrupt: Interrupt,
+    /// Arrival of the last packet, of this connection or an earlier one.
+    last: Mono,
     now: fn() -> Mono,
     beat: Beat,
 }
@@ -198,54 +210,156 @@ impl Reading {
     /// From opening to the end of the stream.
     fn one_connection(&mut self) -> Result<(), CaptureError> {
         self.beat.working(STUCK_AFTER);
-        let mut input = VideoInput::open(&self.settings.source, self.settings.transport, &self.interrupt)?;
+        let began = (self.now)();
+        let mut input = VideoInput::open(&self.settings.source, self.settings.open, &self.interrupt)?;
         let info = input.info().clone();
-        let time_base = TimeBase { numerator: info.time_base.numerator(), denominator: info.time_base.denominator() };
         let recording = self.settings.is_file();
-        let mut pace = (recording && self.settings.realtime).then(Pace::default);
         self.queue.skipping = false;
-        if !self.queue.send(Message::Opened { info: Box::new(info), recording }) {
+        if !self.queue.send(Message::Opened { info: Box::new(info.clone()), recording }) {
             return Err(CaptureError::Stopped);
         }
+        match recording {
+            true => self.recording(&mut input, &info),
+            false => self.live(&mut input, &info, began),
+        }
+    }
+
+    /// The next packet; `None` at the end.
+    fn read(&mut self, input: &mut VideoInput) -> Result<Option<ffmpeg::Packet>, CaptureError> {
+        let mut packet = ffmpeg::Packet::empty();
+        self.beat.working(STUCK_AFTER);
+        let more = input.read(&mut packet)?;
+        self.beat.waiting();
+        Ok(more.then_some(packet))
+    }
+
+    /// A file, at its own speed if that is wanted.
+    fn recording(&mut self, input: &mut VideoInput, info: &StreamInfo) -> Result<(), CaptureError> {
+        let mut pace = self.settings.realtime.then(Pace::default);
+        let mut line = Recorded::new(Mono::ZERO, info.frame_interval, info.counted);
         loop {
-            let mut packet = ffmpeg::Packet::empty();
-            self.beat.working(STUCK_AFTER);
-            if !input.read(&mut packet)? {
-                return Ok(());
+            let packet = self.read(input)?;
+            let ended = packet.is_none();
+            match packet {
+                Some(packet) if pace.is_some() => {
+                    let stamps = info.stamps(&packet);
+                    line.push(packet, stamps);
+                }
+                // Whoever gets it places it.
+                Some(packet) => self.send(packet)?,
+                None => line.end(),
             }
-            self.beat.waiting();
-            if let Some(pace) = &mut pace {
-                let due = packet.dts().or(packet.pts()).map(|stamp| pace.pause(time_base.micros(stamp)));
-                if !self.interrupt.sleep(due.unwrap_or(Duration::ZERO)) {
+            while let (Some(pace), Some(placed)) = (&mut pace, line.next()) {
+                if !self.interrupt.sleep(pace.pause(placed.at)) {
                     return Err(CaptureError::Stopped);
                 }
+                self.send(placed.packet)?;
             }
-            let arrival = (self.now)();
-            let sent =
-                if recording { self.queue.send_packet(packet, arrival) } else { self.queue.offer(packet, arrival) };
-            if !sent {
-                return Err(CaptureError::Stopped);
+            if ended {
+                return Ok(());
             }
         }
+    }
+
+    fn send(&mut self, packet: ffmpeg::Packet) -> Result<(), CaptureError> {
+        let arrival = (self.now)();
+        match self.queue.send_packet(packet, arrival) {
+            true => Ok(()),
+            false => Err(CaptureError::Stopped),
+        }
+    }
+
+    fn live(&mut self, input: &mut VideoInput, info: &StreamInfo, began: Mono) -> Result<(), CaptureError> {
+        let mut ready = Some(Ready::new(began, (self.now)()));
+        loop {
+            let asked = Instant::now();
+            let read = self.read(input);
+            let arrival = (self.now)();
+            if let Some(lying) = &mut ready {
+                match read {
+                    Ok(Some(packet)) if lying.takes(&packet, asked.elapsed(), arrival) => {
+                        lying.take(packet, arrival);
+                        continue;
+                    }
+                    _ => {}
+                }
+            }
+            if let Some(lying) = ready.take() {
+                for (packet, arrival) in lying.came(info, self.last) {
+                    self.offer(packet, arrival)?;
+                }
+            }
+            match read? {
+                Some(packet) => self.offer(packet, arrival)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn offer(&mut self, packet: ffmpeg::Packet, arrival: Mono) -> Result<(), CaptureError> {
+        self.last = self.last.max(arrival);
+        if self.queue.offer(packet, arrival) { Ok(()) } else { Err(CaptureError::Stopped) }
+    }
+}
+
+/// What lies ready when a connection is open.
+struct Ready {
+    /// When opening began, and when it was done.
+    began: Mono,
+    opened: Mono,
+    packets: Vec<ffmpeg::Packet>,
+    bytes: usize,
+    /// When the last one was fetched.
+    end: Mono,
+}
+
+impl Ready {
+    fn new(began: Mono, opened: Mono) -> Ready {
+        Ready { began, opened, packets: Vec::new(), bytes: 0, end: opened }
+    }
+
+    /// Whether this packet, which was waited for so long, is one of them.
+    fn takes(&self, packet: &ffmpeg::Packet, waited: Duration, now: Mono) -> bool {
+        waited < LAY_READY
+            && now.since(self.opened) < BACKLOG_WITHIN
+            && self.packets.len() < BACKLOG_PACKETS
+            && self.bytes.saturating_add(packet.size()) <= BACKLOG_BYTES
+    }
+
+    fn take(&mut self, packet: ffmpeg::Packet, now: Mono) {
+        self.bytes = self.bytes.saturating_add(packet.size());
+        self.packets.push(packet);
+        self.end = now;
+    }
+
+    /// Each with its arrival, none before `after`.
+    fn came(self, info: &StreamInfo, after: Mono) -> impl Iterator<Item = (ffmpeg::Packet, Mono)> {
+        let stamps: Vec<Stamps> = match info.has_clock {
+            true => self.packets.iter().map(|packet| info.stamps(packet)).collect(),
+            false => vec![Stamps::default(); self.packets.len()],
+        };
+        // What an encoder notes or a demuxer makes up need not be what comes.
+        let interval = info.frame_interval.filter(|_| info.counted);
+        let arrivals = backlog(&stamps, interval, self.began, after, self.end);
+        self.packets.into_iter().zip(arrivals)
     }
 }
 
 /// Plays a file at its own speed.
 #[derive(Default)]
 struct Pace {
-    /// Wall clock and stamp of the first packet.
-    origin: Option<(Instant, i64)>,
+    /// Wall clock at a place on the recording's time line.
+    origin: Option<(Instant, Mono)>,
 }
 
 impl Pace {
-    /// How long to wait before the packet stamped `dts_us`.
-    fn pause(&mut self, dts_us: i64) -> Duration {
-        let (start, first) = *self.origin.get_or_insert((Instant::now(), dts_us));
-        let due = Duration::from_micros(u64::try_from(dts_us.saturating_sub(first)).unwrap_or(0));
-        let pause = due.saturating_sub(start.elapsed());
+    /// How long to wait before the packet that lies there.
+    fn pause(&mut self, at: Mono) -> Duration {
+        let (start, first) = *self.origin.get_or_insert((Instant::now(), at));
+        let pause = at.since(first).saturating_sub(start.elapsed());
         // A hole in the stamps is not waited out.
         if pause > Duration::from_secs(10) {
-            self.origin = Some((Instant::now(), dts_us));
+            self.origin = Some((Instant::now(), at));
             return Duration::ZERO;
         }
         pause

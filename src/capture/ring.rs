@@ -22,6 +22,8 @@ pub struct Held {
     pub packet: ffmpeg::Packet,
     /// When it arrived or, in a recording, its place on the time line.
     pub at: Mono,
+    /// When its picture was taken.
+    pub taken: Mono,
     /// Decoding can begin here.
     pub key: bool,
 }
@@ -63,7 +65,7 @@ impl PacketRing {
     }
 
     /// Takes in the next packet; returns its number.
-    pub fn push(&mut self, packet: ffmpeg::Packet, at: Mono, key: bool) -> u64 {
+    pub fn push(&mut self, packet: ffmpeg::Packet, at: Mono, taken: Mono, key: bool) -> u64 {
         let number = self.end();
         self.bytes += packet.size();
         if key {
@@ -71,7 +73,7 @@ impl PacketRing {
             self.group_bytes = 0;
         }
         self.group_bytes += packet.size();
-        self.held.push_back(Held { packet, at, key });
+        self.held.push_back(Held { packet, at, taken, key });
         number
     }
 
@@ -106,6 +108,11 @@ impl PacketRing {
     /// The packet with this number, if it is still there.
     pub fn get(&self, number: u64) -> Option<&Held> {
         self.held.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// The same, for a decoder, which marks it for a moment.
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Held> {
+        self.held.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
     /// The number that the next packet will have.
@@ -148,6 +155,12 @@ impl PacketRing {
     pub fn group_exceeds(&self) -> bool {
         let span = self.last_key().map_or(Duration::ZERO, |key| self.span_from(key));
         self.group_bytes > self.bounds.bytes || span > self.bounds.span
+    }
+
+    /// The usual time between packets, as far as those kept tell.
+    pub(super) fn interval(&self) -> Duration {
+        let between = u32::try_from(self.held.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        self.span_from(self.first).checked_div(between).unwrap_or(Duration::ZERO)
     }
 
     /// Bytes kept.
@@ -203,7 +216,8 @@ mod tests {
 
     /// Pushes and trims; `at` in tenths of a second.
     fn push(ring: &mut PacketRing, tenths: u64, size: usize, key: bool, pin: Option<u64>) -> u64 {
-        ring.push(ffmpeg::Packet::new(size), Mono::from_micros(tenths * SECOND / 10), key);
+        let at = Mono::from_micros(tenths * SECOND / 10);
+        ring.push(ffmpeg::Packet::new(size), at, at, key);
         ring.trim(pin)
     }
 
@@ -265,7 +279,7 @@ mod tests {
         let mut ring = ring(10, 1000);
         let packet = ffmpeg::Packet::copy(b"data");
         let address = packet.data().unwrap().as_ptr();
-        let number = ring.push(packet, Mono::ZERO, true);
+        let number = ring.push(packet, Mono::ZERO, Mono::ZERO, true);
         assert_eq!(ring.get(number).unwrap().packet.data().unwrap().as_ptr(), address);
     }
 

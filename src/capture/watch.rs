@@ -1,5 +1,6 @@
 //! A short look at a source: open it, see some frames, close it.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use ffmpeg_next as ffmpeg;
@@ -7,10 +8,10 @@ use ffmpeg_next as ffmpeg;
 use super::decoder::Decoder;
 use super::error::CaptureError;
 use super::frame::Frame;
-use super::input::{StreamInfo, VideoInput};
+use super::input::{OpenSettings, StreamInfo, VideoInput};
 use super::interrupt::Interrupt;
-use super::timeline::{FileTimeline, TimeBase};
-use crate::config::{Source, SourceKind, Transport};
+use super::timeline::{Placed, Recorded};
+use crate::config::{Source, SourceKind};
 use crate::domain::Mono;
 
 /// What was seen of a source.
@@ -67,13 +68,13 @@ impl From<Duration> for Span {
 /// passed on.
 pub fn watch(
     source: &Source,
-    transport: Transport,
+    settings: OpenSettings,
     span: impl Into<Span>,
     each: &mut dyn FnMut(&mut Frame) -> Result<(), CaptureError>,
 ) -> Result<Watched, CaptureError> {
     let (began, span) = (Instant::now(), span.into());
     let interrupt = Interrupt::default();
-    let mut input = VideoInput::open(source, transport, &interrupt)?;
+    let mut input = VideoInput::open(source, settings, &interrupt)?;
     let info = input.info().clone();
     let mut decoder = Decoder::open(&info)?;
     let is_file = matches!(source.kind(), SourceKind::File(_));
@@ -109,14 +110,16 @@ pub fn watch(
             }
             group += packet.size() as u64;
             watched.largest_group = watched.largest_group.max(group);
-            watched.packets += 1;
             arrivals.note(began.elapsed());
-            decoder.send(&packet);
+            times.packet(watched.packets, &watched.info, &packet);
+            decoder.send(&mut packet, watched.packets);
+            watched.packets += 1;
         } else {
+            times.end();
             decoder.send_end();
         }
-        while let Some(stamp) = decoder.receive(&mut frame) {
-            seen = times.of_frame(stamp);
+        while let Some(number) = decoder.receive(&mut frame) {
+            seen = times.of_frame(number).max(seen);
             frame.at = Mono::ZERO.plus(seen);
             watched.frames += 1;
             each(&mut frame)?;
@@ -175,22 +178,54 @@ const NO_FRAME_LIMIT: Duration = Duration::from_secs(15);
 
 /// The time of each frame since the first.
 enum Times {
-    File(FileTimeline, TimeBase),
+    /// With the last packets' places.
+    File(Recorded<u64>, VecDeque<Placed<u64>>),
     Live(Option<Instant>),
 }
 
+/// Places of packets that are remembered: as many as a decoder may hold back, and those
+/// that the time line does.
+const REMEMBERED: usize = 100;
+
 impl Times {
     fn new(info: &StreamInfo, is_file: bool) -> Times {
-        if !is_file {
-            return Times::Live(None);
+        match is_file {
+            true => Times::File(Recorded::new(Mono::ZERO, info.frame_interval, info.counted), VecDeque::new()),
+            false => Times::Live(None),
         }
-        let base = TimeBase { numerator: info.time_base.numerator(), denominator: info.time_base.denominator() };
-        Times::File(FileTimeline::new(Mono::ZERO, info.frame_interval), base)
     }
 
-    fn of_frame(&mut self, stamp: Option<i64>) -> Duration {
+    fn packet(&mut self, number: u64, info: &StreamInfo, packet: &ffmpeg::Packet) {
+        if let Times::File(line, _) = self {
+            line.push(number, info.stamps(packet));
+        }
+        self.place();
+    }
+
+    fn end(&mut self) {
+        if let Times::File(line, _) = self {
+            line.end();
+        }
+        self.place();
+    }
+
+    fn place(&mut self) {
+        if let Times::File(line, places) = self {
+            while let Some(place) = line.next() {
+                if places.len() == REMEMBERED {
+                    places.pop_front();
+                }
+                places.push_back(place);
+            }
+        }
+    }
+
+    fn of_frame(&mut self, number: Option<u64>) -> Duration {
         match self {
-            Times::File(line, base) => line.at(stamp.map(|stamp| base.micros(stamp))).since(Mono::ZERO),
+            Times::File(_, places) => {
+                let place = places.iter().find(|place| Some(place.packet) == number).or(places.back());
+                place.map_or(Duration::ZERO, |place| place.taken.since(Mono::ZERO))
+            }
             Times::Live(first) => first.get_or_insert_with(Instant::now).elapsed(),
         }
     }

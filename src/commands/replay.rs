@@ -41,6 +41,10 @@ pub struct ReplayArgs {
     /// Play at the speed of the recording instead of as fast as possible
     #[arg(long)]
     pub realtime: bool,
+    /// Pictures per second of videos that hold no times (raw H.264, H.265, MJPEG),
+    /// in place of the camera's fps
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub fps: Option<f64>,
     /// Send the events to the configured broker as well, marked "replay":true,
     /// and wait until it has them all
     ///
@@ -58,6 +62,11 @@ pub struct ReplayArgs {
 
 fn start_time(text: &str) -> Result<UtcMillis, String> {
     UtcMillis::parse(text).ok_or_else(|| "write a time as in 2026-05-01T20:15:00Z".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.1..=240.0).contains(rate));
+    rate.ok_or_else(|| "write a number from 0.1 to 240".to_owned())
 }
 
 /// Runs the command.
@@ -210,7 +219,8 @@ impl Replay {
                 ids,
                 args.realtime,
                 Interrupt::default(),
-            ),
+            )
+            .with_rate(args.fps.or(camera.fps())),
             numbering,
             counts: RecordingCounts::default(),
             began,

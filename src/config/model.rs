@@ -163,6 +163,12 @@ pub struct CameraConfig {
     /// takes UDP if the camera refuses. rtsps:// is always TCP.
     #[schemars(extend("x-default" = "auto"))]
     pub transport: Option<Transport>,
+    /// Pictures per second of a video file or program that writes raw H.264, H.265
+    /// or MJPEG: such streams hold no times, and a file of them is otherwise played
+    /// at 25. A program's pictures get the time at which they come, whatever this is.
+    #[schemars(range(min = 0.1, max = 240.0))]
+    #[schemars(example = 10.0)]
+    pub fps: Option<f32>,
     /// Whether a still scene's packets are left undecoded ("auto") or everything
     /// is decoded ("off").
     pub gate: GateChoice,
@@ -181,6 +187,7 @@ impl Default for CameraConfig {
             realtime: None,
             looped: None,
             transport: None,
+            fps: None,
             gate: GateChoice::Auto,
             tripwire: Vec::new(),
             zone: Vec::new(),
@@ -192,6 +199,11 @@ impl CameraConfig {
     /// Whether a video file plays at the speed of the recording.
     pub fn realtime(&self) -> bool {
         self.realtime.unwrap_or(true)
+    }
+
+    /// Pictures per second of a source that holds no times.
+    pub fn fps(&self) -> Option<f64> {
+        self.fps.map(f64::from)
     }
 
     /// Whether a video file begins again at its end.

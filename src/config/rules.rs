@@ -133,6 +133,14 @@ impl Rules<'_> {
             }
         }
         self.transport(camera);
+        let keeps_time = matches!(
+            camera.source.as_ref().map(|source| source.kind()),
+            Some(SourceKind::Rtsp(_) | SourceKind::Device(_))
+        );
+        if camera.fps.is_some() && keeps_time {
+            let message = "'fps' is for files and programs without times; this source has times of its own";
+            self.report(&[Step::Key("fps")], message.into());
+        }
         let wires: Vec<&str> = camera.tripwire.iter().map(|wire| wire.name.as_str()).collect();
         self.inside("tripwire", &camera.tripwire, |rules, wire| rules.tripwire(wire, &wires));
         let zones: Vec<&str> = camera.zone.iter().map(|zone| zone.name.as_str()).collect();

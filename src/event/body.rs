@@ -70,6 +70,11 @@ pub enum Phase {
     Blind,
     /// A camera shows something again.
     Seeing,
+    /// A camera's time stamps do not keep real time: events get the time at which
+    /// its pictures come.
+    Untimed,
+    /// A camera's time stamps keep real time again.
+    Timed,
 }
 
 /// What is kept.
@@ -162,7 +167,7 @@ pub enum Body {
     Camera {
         /// The camera's name.
         cam: String,
-        /// Lost, back, blind or seeing.
+        /// Lost, back, blind, seeing, untimed or timed.
         phase: Phase,
         /// What happened, in plain words.
         #[serde(default, skip_serializing_if = "Option::is_none")]

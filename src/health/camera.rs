@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::capture::{GateCounts, GateMode, GateStatus};
+use crate::capture::{GateCounts, GateMode, GateStatus, TimedBy};
 use crate::domain::{Latencies, Light, Mono, Percentiles};
 
 /// Shared by a camera's threads; every counter counts from the start of the
@@ -34,6 +34,7 @@ pub struct CameraStats {
     pub committed: Arc<Latencies>,
     gate: Mutex<GateFigures>,
     light: Mutex<Option<Light>>,
+    timed_by: Mutex<Option<TimedBy>>,
     /// Arrival of the last picture, microseconds of CLOCK_BOOTTIME; 0 for none.
     last_frame_us: AtomicU64,
 }
@@ -59,6 +60,11 @@ impl CameraStats {
         *self.light.lock().unwrap_or_else(PoisonError::into_inner) = Some(light);
     }
 
+    /// Where its pictures' times come from.
+    pub fn timed_by(&self, by: TimedBy) {
+        *self.timed_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(by);
+    }
+
     /// All of it at `now`. The latencies begin anew.
     pub fn figures(&self, name: &str, now: Mono) -> CameraFigures {
         let last = self.last_frame_us.load(Relaxed);
@@ -77,6 +83,7 @@ impl CameraStats {
             look: self.looked.take(),
             commit: self.committed.take(),
             light: *self.light.lock().unwrap_or_else(PoisonError::into_inner),
+            time: self.timed_by.lock().unwrap_or_else(PoisonError::into_inner).map(TimeFigures::of),
             gate: self.gate.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -116,8 +123,27 @@ pub struct CameraFigures {
     /// By what light it sees; absent before the first picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub light: Option<Light>,
+    /// Where its pictures' times come from; absent before the first picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeFigures>,
     /// The packet gate.
     pub gate: GateFigures,
+}
+
+/// `time` of a camera in the health message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TimeFigures {
+    /// `stamps` or `arrival`.
+    pub by: &'static str,
+    /// Why not the stamps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl TimeFigures {
+    fn of(by: TimedBy) -> TimeFigures {
+        TimeFigures { by: if by == TimedBy::Stamps { "stamps" } else { "arrival" }, why: by.why() }
+    }
 }
 
 /// `gate` of a camera in the health message.

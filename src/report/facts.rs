@@ -505,6 +505,8 @@ fn notes(inside: &[&Told]) -> Vec<Note> {
                     Phase::Lost => "lost",
                     Phase::Back => "back",
                     Phase::Blind => "blind",
+                    Phase::Untimed => "untimed",
+                    Phase::Timed => "timed",
                     _ => "seeing",
                 };
                 (format!("camera {cam} {phase}"), why.clone().unwrap_or_default())

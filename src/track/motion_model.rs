@@ -15,6 +15,10 @@ const ACCELERATION: f32 = 1.5;
 /// How fast sizes change.
 const FIRST_GROWTH: f32 = 0.6;
 const GROWTH_CHANGE: f32 = 1.0;
+/// For how long a box goes on as it was seen to without a look, seconds, and in which
+/// steps it slows down after that.
+const KNOWN_FOR_S: f32 = 1.0;
+const STEP_S: f32 = 0.3;
 /// A box edge this close to the border is cut by it.
 const BORDER: f32 = 0.008;
 
@@ -94,6 +98,24 @@ impl BoxMotion {
         }
     }
 
+    /// `dt_s` later, without a look in between. A pause of the camera is like hiding:
+    /// after a second nobody knows that what was seen still goes on, grows or shrinks,
+    /// and what is followed is not taken to grow beyond the picture.
+    pub fn predict_unseen(&mut self, dt_s: f32, hidden: bool) {
+        let most = [self.w.x.max(1.0), self.h.x.max(1.0)];
+        let known = dt_s.min(KNOWN_FOR_S);
+        self.predict(known, hidden);
+        let mut left = dt_s - known;
+        while left > 0.0 {
+            let step = left.min(STEP_S);
+            self.predict(step, true);
+            left -= step;
+        }
+        for (size, most) in [&mut self.w, &mut self.h].into_iter().zip(most) {
+            size.x = size.x.min(most);
+        }
+    }
+
     /// It stands where it is: nothing that was measured of its speed holds.
     pub fn rest(&mut self) {
         let (w_known, h_known) = (self.w_known, self.h_known);
@@ -165,6 +187,31 @@ mod tests {
         let b = motion.bbox();
         assert!((b.x - x).abs() < 0.02, "left edge {} for {x}", b.x);
         assert!(b.right() > 1.15, "right edge {}", b.right());
+    }
+
+    #[test]
+    fn what_nobody_looks_at_neither_grows_without_end_nor_leaves_at_full_speed() {
+        // A bus comes towards the camera: 0.33 wide, a third of a picture more each second.
+        let mut motion = BoxMotion::new(&BBox::new(0.05, 0.2, 0.1, 0.1));
+        for i in 1..=14 {
+            let width = 0.1 + 0.033 * i as f32 / 2.0;
+            motion.predict(0.1, false);
+            motion.update(&BBox::new(0.05 + 0.005 * i as f32, 0.2, width, 0.1 + 0.005 * i as f32));
+        }
+        let (before, (vx, _)) = (motion.bbox(), motion.velocity());
+        for seconds in [2.0, 4.3, 60.0] {
+            let mut later = motion;
+            later.predict_unseen(seconds, false);
+            let b = later.bbox();
+            assert!(b.w <= before.w + 0.3 && b.w <= 1.0, "{seconds} s: {b:?}");
+            let gone = b.center().x - before.center().x;
+            assert!(gone > 0.5 * vx && gone < 2.2 * vx, "{seconds} s: {gone} at {vx}");
+        }
+        // A look a second, as of a slow camera, is as before.
+        let (mut one, mut other) = (motion, motion);
+        one.predict(1.0, false);
+        other.predict_unseen(1.0, false);
+        assert_eq!(one.bbox(), other.bbox());
     }
 
     #[test]

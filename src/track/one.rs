@@ -285,10 +285,15 @@ impl Track {
         self.misses > 0 || self.as_of.since(self.last_seen) > UNSEEN
     }
 
+    /// The usual time between the looks that have shown it, if it was more than one.
+    pub(super) fn usual_pause(&self) -> Option<Duration> {
+        self.hits.checked_sub(1).filter(|n| *n > 0).map(|n| self.last_seen.since(self.first_seen) / n)
+    }
+
     /// Where it should be at `at`.
     pub(super) fn expected(&self, at: Mono) -> BBox {
         let mut motion = self.motion;
-        motion.predict((at.secs_since(self.as_of) as f32).clamp(0.0, 5.0), self.is_hidden());
+        motion.predict_unseen((at.secs_since(self.as_of) as f32).clamp(0.0, 5.0), self.is_hidden());
         motion.bbox()
     }
 

@@ -38,8 +38,12 @@ const STILL: Duration = Duration::from_secs(2);
 /// What needed no look for this long stands where it was: the little that its
 /// box wavers must not be taken for speed.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Nothing is given up for want of looks before this time: cameras may be slow.
+/// Cameras may be slow: nothing is given up for want of looks before it has gone
+/// without them for so many times the usual pause, but for this long at most.
+const UNLOOKED_PAUSES: u32 = 3;
 const UNLOOKED: Duration = Duration::from_secs(5);
+/// What was on its way when the camera was lost is followed on if it is back so soon.
+const BRIDGED: Duration = Duration::from_secs(1);
 /// A detection of another group at the same place that is weaker by this
 /// factor is no witness.
 const CLEARLY_LESS: f32 = 0.75;
@@ -125,12 +129,28 @@ impl Tracker {
         !self.ended.is_empty()
     }
 
-    /// Whoever was on their way when nobody looked for so long is elsewhere.
-    fn end_unlooked(&mut self, at: Mono) {
-        if self.last.is_some_and(|last| at.since(last) >= self.settings.max_hidden.0.max(UNLOOKED)) {
+    /// The camera was lost and is back: what it shows now may be anything. True if
+    /// something is given up: whatever was on its way, unless the camera was away for a
+    /// moment only.
+    pub fn interrupted(&mut self, at: Mono) -> bool {
+        self.ended.clear();
+        if self.last.is_some_and(|last| at.since(last) >= BRIDGED) {
             let gone = self.tracks.extract_if(.., |track| needs_looks(track));
             self.ended.extend(gone.filter(|track| track.confirmed));
         }
+        !self.ended.is_empty()
+    }
+
+    /// Whoever was on their way when nobody looked for so long is elsewhere.
+    fn end_unlooked(&mut self, at: Mono) {
+        let (Some(last), max_hidden) = (self.last, self.settings.max_hidden.0) else { return };
+        let unlooked = at.since(last);
+        let longest = |track: &Track| {
+            let slow = track.usual_pause().map_or(UNLOOKED, |pause| (pause * UNLOOKED_PAUSES).min(UNLOOKED));
+            max_hidden.max(slow)
+        };
+        let gone = self.tracks.extract_if(.., |track| unlooked >= longest(track) && needs_looks(track));
+        self.ended.extend(gone.filter(|track| track.confirmed));
     }
 
     /// The camera has moved the picture by this much to the right and down, in
@@ -157,7 +177,7 @@ impl Tracker {
                 track.motion.rest();
             }
             let hidden = track.is_hidden();
-            track.motion.predict(dt_s, hidden);
+            track.motion.predict_unseen(dt_s, hidden);
             track.as_of = at;
         }
         let mut track_free = vec![true; self.tracks.len()];
@@ -556,6 +576,56 @@ mod tests {
         let at = Mono::from_micros(6_000_000);
         let [interest] = scene.tracker.interests(at).collect::<Vec<_>>()[..] else { panic!("it asks for a look") };
         assert!(interest.waited_s > 3.0);
+    }
+
+    #[test]
+    fn time_without_looks_is_time_hidden() {
+        // Ten looks a second, or one in a second and a half; then nobody looks.
+        for (pause_ms, speed, away_s, goes_on) in
+            [(100, 0.03, 2.9, true), (100, 0.03, 3.1, false), (1500, 0.1, 4.0, true), (1500, 0.1, 5.1, false)]
+        {
+            let mut tracker = Tracker::new(&TrackingConfig::default());
+            let mut at = Mono::ZERO;
+            for i in 0..6u16 {
+                at = Mono::from_micros(u64::from(i) * pause_ms * 1000);
+                let bus = Detection {
+                    bbox: BBox::new(0.05 + speed * f32::from(i), 0.2, 0.3, 0.3),
+                    group: Group::Vehicle,
+                    confidence: 0.8,
+                    class: 5,
+                    class_score: 0.8,
+                };
+                tracker.update(at, &[bus], &[0.8], |_| true);
+            }
+            assert!(tracker.tracks().len() == 1 && tracker.tracks()[0].confirmed, "{pause_ms}");
+            tracker.expire(at.plus(Duration::from_secs_f64(away_s)));
+            assert_eq!(!tracker.tracks().is_empty(), goes_on, "{pause_ms} ms, {away_s} s");
+        }
+    }
+
+    #[test]
+    fn what_comes_after_a_lost_camera_is_not_what_was_there_before_it() {
+        let bus = |i: u32| (Group::Vehicle, [0.12 + 0.008 * i as f32, 0.3, 0.1 + 0.016 * i as f32, 0.3], 0.8);
+        for away in [0.5, 1.5, 4.3] {
+            let mut scene = Scene::new();
+            for i in 0..15 {
+                scene.look(&[bus(i)], true);
+            }
+            let id = scene.confirmed()[0].id;
+            let back = scene.tracker.last.unwrap().plus(Duration::from_secs_f64(away));
+            assert_eq!(scene.tracker.interrupted(back), away > 1.0, "{away}");
+            assert_eq!(scene.confirmed().is_empty(), away > 1.0, "{away}");
+            // An empty yard, and a car from the other side.
+            scene.looks += (away * 10.0) as u32;
+            for _ in 0..20 {
+                scene.look(&[], true);
+            }
+            for i in 0..10 {
+                scene.look(&[(Group::Vehicle, [0.95 - 0.03 * i as f32, 0.4, 0.1, 0.18], 0.7)], true);
+            }
+            let car = scene.confirmed().into_iter().find(|track| track.misses == 0).map(|track| track.id);
+            assert!(car.is_some_and(|car| car != id), "{away}");
+        }
     }
 
     #[test]

@@ -300,6 +300,13 @@ impl Analysis {
         }
     }
 
+    /// The camera was lost, and pictures come again, at `at`.
+    pub fn interrupted(&mut self, at: Mono, ids: Ids<'_>, out: &mut Vec<Happening>) {
+        if self.tracker.interrupted(at) {
+            self.rules.update(at, self.tracker.tracks(), self.tracker.ended(), ids, out);
+        }
+    }
+
     /// The recording or the daemon ends: everything open is closed, and the
     /// next frame begins anew.
     pub fn finish(&mut self, why: SightingEnd, ids: Ids<'_>, out: &mut Vec<Happening>) {

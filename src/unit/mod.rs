@@ -15,6 +15,7 @@ mod publish;
 mod recorder;
 mod recording;
 mod report;
+mod stamp_news;
 mod timekeeping;
 mod vision;
 mod witness;

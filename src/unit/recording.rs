@@ -10,10 +10,10 @@ use super::gating::Gating;
 use super::ids::IdMaker;
 use super::report::Reporter;
 use crate::capture::{
-    CaptureError, Decoded, FileTimeline, Frame, GateCounts, GateMode, GateStatus, GatedDecoder, Interrupt, TimeBase,
-    VideoInput,
+    CaptureError, Decoded, Frame, GateCounts, GateMode, GateStatus, GatedDecoder, Interrupt, OpenSettings, Pictured,
+    Recorded, VideoInput,
 };
-use crate::config::{Source, Transport};
+use crate::config::Source;
 use crate::domain::Mono;
 use crate::event::Draft;
 use crate::scene::SightingEnd;
@@ -68,6 +68,7 @@ pub struct Player {
     gating: Gating,
     ids: IdMaker,
     realtime: bool,
+    fps: Option<f64>,
     interrupt: Interrupt,
     frame: Frame,
     happenings: Vec<crate::scene::Happening>,
@@ -84,7 +85,14 @@ impl Player {
         interrupt: Interrupt,
     ) -> Player {
         let (frame, happenings) = (Frame::empty(), Vec::new());
-        Player { analysis, reporter, gating, ids, realtime, interrupt, frame, happenings }
+        Player { analysis, reporter, gating, ids, realtime, fps: None, interrupt, frame, happenings }
+    }
+
+    /// For recordings without times: so many pictures a second.
+    #[must_use]
+    pub fn with_rate(mut self, fps: Option<f64>) -> Player {
+        self.fps = fps;
+        self
     }
 
     /// Plays `source` from `start` on the time line; each event goes to `sink`,
@@ -102,7 +110,7 @@ impl Player {
     ) -> (RecordingCounts, Mono, Result<(), RecordingError>) {
         let mut run = Run {
             counts: RecordingCounts::default(),
-            timeline: FileTimeline::new(start, None),
+            timeline: Recorded::new(start, None, false),
             last_is_short: false,
             pace: self.realtime.then(|| (Instant::now(), start)),
             gate: None,
@@ -112,7 +120,7 @@ impl Player {
         let mut make = |at: Mono| ids.make(reporter.clock().stamp(at).t);
         self.analysis.finish(SightingEnd::Left, &mut make, &mut self.happenings);
         let handed_on = self.hand_on(sink);
-        (run.counts, run.timeline.end(), played.and(handed_on))
+        (run.counts, run.timeline.until(), played.and(handed_on))
     }
 
     fn frames(
@@ -123,16 +131,15 @@ impl Player {
         progress: &mut dyn FnMut(Duration, Option<Duration>),
         sink: &mut dyn FnMut(Draft) -> bool,
     ) -> Result<(), RecordingError> {
-        let mut input = VideoInput::open(source, Transport::Auto, &self.interrupt)?;
+        let settings = OpenSettings { fps: self.fps, ..OpenSettings::default() };
+        let mut input = VideoInput::open(source, settings, &self.interrupt)?;
         let info = input.info().clone();
+        if let Some(doubt) = info.doubt(self.fps) {
+            tracing::warn!("{}: {doubt}", source.redacted());
+        }
         let mut decoder = self.gating.decoder(&info)?;
-        run.timeline = FileTimeline::new(start, info.frame_interval);
-        // Packets come in decoding order; their pictures' times are others.
-        let mut packets = FileTimeline::new(start, info.frame_interval);
-        let time_base = TimeBase { numerator: info.time_base.numerator(), denominator: info.time_base.denominator() };
-        let micros = |stamp: i64| time_base.micros(stamp);
+        run.timeline = Recorded::new(start, info.frame_interval, info.counted);
         let mut ended: Option<Result<(), RecordingError>> = None;
-        let mut last_stamp = None;
         loop {
             // The ring keeps it.
             let mut packet = ffmpeg::Packet::empty();
@@ -140,43 +147,58 @@ impl Player {
                 Ok(true) => {
                     run.counts.frames += 1;
                     run.last_is_short = packet.is_corrupt();
-                    last_stamp = last_stamp.max(packet.pts());
-                    let at = packets.at(packet.dts().or(packet.pts()).map(micros));
-                    decoder.push(packet, at);
-                    if !decoder.is_decoding() {
-                        self.unwatched(at, run, sink)?;
-                        progress(at.since(start), info.duration);
-                    }
+                    let stamps = info.stamps(&packet);
+                    run.timeline.push(packet, stamps);
                 }
                 Ok(false) => {
-                    decoder.end();
+                    run.timeline.end();
                     ended = Some(run.check_end(info.frames));
                 }
                 Err(e) => {
-                    decoder.end();
+                    run.timeline.end();
                     ended = Some(Err(e.into()));
                 }
             }
-            while let Some(decoded) = decoder.receive(&mut self.frame) {
-                run.counts.decoded += 1;
-                if let Some(stamp) = self.wanted(decoded, &mut decoder, run, &micros)? {
-                    self.frame.at = run.timeline.at(stamp.map(micros));
-                    if !run.wait(self.frame.at, &self.interrupt) {
-                        return Err(CaptureError::Stopped.into());
-                    }
-                    self.one_frame(sink)?;
-                    let at = self.frame.at;
-                    decoder.seen(at, self.analysis.activity(at));
-                    progress(at.since(start), info.duration);
+            let mut told = |at: Mono| progress(at.since(start), info.duration);
+            while let Some(placed) = run.timeline.next() {
+                decoder.push(placed.packet, placed.at, placed.taken);
+                if !decoder.is_decoding() {
+                    self.unwatched(placed.at, run, sink)?;
+                    told(placed.at);
                 }
+                self.pictures(&mut decoder, run, &mut told, sink)?;
             }
-            run.counts.damaged = decoder.damaged();
-            run.note_gate(&decoder.status());
             if let Some(ended) = ended.take() {
-                run.timeline.pass(last_stamp.map(micros));
+                decoder.end();
+                self.pictures(&mut decoder, run, &mut told, sink)?;
                 return ended.and_then(|()| run.check_pictures());
             }
         }
+    }
+
+    /// The pictures that the decoder has.
+    fn pictures(
+        &mut self,
+        decoder: &mut GatedDecoder,
+        run: &mut Run,
+        told: &mut dyn FnMut(Mono),
+        sink: &mut dyn FnMut(Draft) -> bool,
+    ) -> Result<(), RecordingError> {
+        while let Some(decoded) = decoder.receive(&mut self.frame) {
+            run.counts.decoded += 1;
+            if let Some(at) = self.wanted(decoded, decoder)? {
+                self.frame.at = at;
+                if !run.wait(at, &self.interrupt) {
+                    return Err(CaptureError::Stopped.into());
+                }
+                self.one_frame(sink)?;
+                decoder.seen(at, self.analysis.activity(at));
+                told(at);
+            }
+        }
+        run.counts.damaged = decoder.damaged();
+        run.note_gate(&decoder.status());
+        Ok(())
     }
 
     /// Time passes without pictures.
@@ -190,25 +212,15 @@ impl Player {
         self.hand_on(sink)
     }
 
-    /// The stamp of the picture in hand, if it is to be analysed.
-    fn wanted(
-        &mut self,
-        decoded: Decoded,
-        decoder: &mut GatedDecoder,
-        run: &mut Run,
-        micros: &dyn Fn(i64) -> i64,
-    ) -> Result<Option<Option<i64>>, RecordingError> {
-        let stamp = match decoded {
-            Decoded::Picture(stamp) => return Ok(Some(stamp)),
-            Decoded::Probe(stamp) => stamp,
+    /// The time of the picture in hand, if it is to be analysed.
+    fn wanted(&mut self, decoded: Decoded, decoder: &mut GatedDecoder) -> Result<Option<Mono>, RecordingError> {
+        let pictured: Pictured = match decoded {
+            Decoded::Picture(pictured) => return Ok(Some(pictured.at)),
+            Decoded::Probe(pictured) => pictured,
         };
-        self.frame.at = run.timeline.clone().at(stamp.map(micros));
+        self.frame.at = pictured.at;
         let differs = self.analysis.differs(&mut self.frame)?;
-        let wanted = decoder.compared(differs, stamp);
-        if !differs && !wanted {
-            run.timeline.pass(stamp.map(micros));
-        }
-        Ok(wanted.then_some(stamp))
+        Ok(decoder.compared(differs, pictured).then_some(pictured.at))
     }
 
     fn one_frame(&mut self, sink: &mut dyn FnMut(Draft) -> bool) -> Result<(), RecordingError> {
@@ -231,7 +243,7 @@ impl Player {
 /// One recording's progress.
 struct Run {
     counts: RecordingCounts,
-    timeline: FileTimeline,
+    timeline: Recorded<ffmpeg::Packet>,
     /// The file held less of the last packet than it should.
     last_is_short: bool,
     /// When playing at its own speed: the wall clock at a media time.

@@ -14,10 +14,11 @@ use super::ids::IdMaker;
 use super::portraits::Portraits;
 use super::recorder::Recorder;
 use super::report::Reporter;
+use super::stamp_news::StampNews;
 use super::witness::Witness;
 use crate::capture::{
-    CaptureError, Decoded, FileTimeline, Frame, GateCounts, GateMode, GateStatus, GatedDecoder, LiveTimeline, Message,
-    Reader, StreamInfo, TimeBase,
+    CaptureError, Decoded, Frame, GateCounts, GateMode, GateStatus, GatedDecoder, LiveTimeline, Message, Pictured,
+    Placed, Reader, Recorded, StreamInfo, TimedBy,
 };
 use crate::clock::{Beat, boot_time_now};
 use crate::control::PauseSwitch;
@@ -119,9 +120,11 @@ impl Vision {
             happenings: Vec::new(),
             drafts: Vec::new(),
             coverage: Coverage::new(now),
+            stamp_news: StampNews::default(),
             available: now,
             eventful: None,
             lost: None,
+            reopened: false,
             blind: false,
             last_picture: now,
             complained: None,
@@ -177,26 +180,44 @@ struct Stream {
     /// Pictures are waiting.
     behind: bool,
     last_stamp: i64,
-    time_base: TimeBase,
-    has_clock: bool,
+    info: StreamInfo,
     live: LiveTimeline,
     /// Instead of `live` when media time counts.
-    media: Option<FileTimeline>,
-    /// The same for packets, which come in decoding order.
-    packets: Option<FileTimeline>,
+    media: Option<Recorded<ffmpeg::Packet>>,
 }
 
 impl Stream {
-    /// When the picture with this stamp was taken.
-    fn time(&mut self, stamp: Option<i64>) -> Mono {
-        let micros = stamp.map(|s| self.time_base.micros(s));
-        let now = boot_time_now();
-        match &mut self.media {
-            Some(media) => media.at(micros),
-            None if self.has_clock => self.live.at(micros, now),
-            // The stamps are arrival times.
-            None => micros.map_or(now, |us| Mono::from_micros(u64::try_from(us).unwrap_or(0)).min(now)),
+    /// Takes in a packet, with its time.
+    fn push(&mut self, mut packet: ffmpeg::Packet, arrival: Mono) {
+        let stamps = self.info.stamps(&packet);
+        if let Some(media) = &mut self.media {
+            media.push(packet, stamps);
+            return self.push_placed();
         }
+        let taken = self.live.at(stamps, arrival);
+        if !self.info.has_clock {
+            // Whoever reads its stamps finds times that mean something.
+            self.last_stamp = self.info.time_unit().stamp(taken.as_micros()).max(self.last_stamp.saturating_add(1));
+            packet.set_pts(Some(self.last_stamp));
+            packet.set_dts(Some(self.last_stamp));
+        }
+        self.decoder.push(packet, arrival, taken);
+    }
+
+    /// Takes in those packets of a recording whose place is known.
+    fn push_placed(&mut self) {
+        while let Some(Placed { packet, at, taken }) = self.media.as_mut().and_then(Recorded::next) {
+            self.decoder.push(packet, at, taken);
+        }
+    }
+
+    /// No more packets come.
+    fn end(&mut self) {
+        if let Some(media) = &mut self.media {
+            media.end();
+        }
+        self.push_placed();
+        self.decoder.end();
     }
 }
 
@@ -226,11 +247,14 @@ struct Watching {
     happenings: Vec<Happening>,
     drafts: Vec<Draft>,
     coverage: Coverage,
+    stamp_news: StampNews,
     /// When the packet arrived that the decoder was given last.
     available: Mono,
     /// The same, of a picture whose happenings are not handed over yet.
     eventful: Option<Mono>,
     lost: Option<String>,
+    /// A stream was opened of which no packet has come yet.
+    reopened: bool,
     blind: bool,
     last_picture: Mono,
     /// When a failure of the analysis was last logged.
@@ -251,7 +275,13 @@ impl Watching {
             self.close(SightingEnd::Left);
         }
         self.forget_stream();
+        if recording
+            && let Some(doubt) = info.doubt(info.frame_interval.map(|d| 1.0 / d.as_secs_f64()).filter(|_| info.counted))
+        {
+            tracing::warn!("{doubt}");
+        }
         self.source = Some((info.clone(), recording));
+        self.reopened = true;
         // A camera that was given up is not given more by connecting again.
         if !self.paused && self.again.is_none() {
             self.new_stream(info, recording);
@@ -261,23 +291,20 @@ impl Watching {
     fn new_stream(&mut self, info: &StreamInfo, recording: bool) {
         let now = boot_time_now();
         self.last_picture = now;
+        self.stamp_news.opened();
         if let Some(recorder) = &mut self.recorder {
             recorder.opened(info, &self.reporter);
         }
         match self.gating.decoder(info) {
             Ok(decoder) => {
-                let media = || self.media_time.then(|| FileTimeline::new(now, info.frame_interval));
-                let (numerator, denominator) = (info.time_base.numerator(), info.time_base.denominator());
                 self.stream = Some(Stream {
                     decoder,
                     recording,
                     behind: false,
                     last_stamp: i64::MIN,
-                    time_base: TimeBase { numerator, denominator },
-                    has_clock: info.has_clock,
-                    live: LiveTimeline::default(),
-                    media: media(),
-                    packets: media(),
+                    live: LiveTimeline::new(info.frame_interval, info.has_clock),
+                    media: self.media_time.then(|| Recorded::new(now, info.frame_interval, info.counted)),
+                    info: info.clone(),
                 });
             }
             Err(e) => self.went_blind(now, e.to_string()),
@@ -321,36 +348,43 @@ impl Watching {
         }
     }
 
-    fn packet(&mut self, mut packet: ffmpeg::Packet, arrival: Mono) {
+    fn packet(&mut self, packet: ffmpeg::Packet, arrival: Mono) {
         self.stats.frame_arrived(arrival);
         self.available = arrival;
+        if std::mem::take(&mut self.reopened) && self.lost.is_some() && !self.media_time {
+            let (reporter, ids) = (&self.reporter, &mut self.ids);
+            let mut make = |at: Mono| ids.make(reporter.clock().stamp(at).t);
+            self.analysis.interrupted(arrival, &mut make, &mut self.happenings);
+        }
         if self.paused {
             self.stats.connected.store(true, Relaxed);
         }
         let Some(stream) = &mut self.stream else { return };
-        if stream.has_clock {
-            stream.live.observe(packet.pts().map(|s| stream.time_base.micros(s)), arrival);
-        } else {
-            // Its arrival is all that is known of its time, and pictures that
-            // are decoded later must not lose it.
-            stream.last_stamp = stream.time_base.stamp(arrival.as_micros()).max(stream.last_stamp.saturating_add(1));
-            packet.set_pts(Some(stream.last_stamp));
-            packet.set_dts(Some(stream.last_stamp));
-        }
         self.coverage.received();
-        let at = match &mut stream.packets {
-            Some(line) => line.at(packet.dts().or(packet.pts()).map(|s| stream.time_base.micros(s))),
-            None => arrival,
-        };
-        stream.decoder.push(packet, at);
+        stream.push(packet, arrival);
+        let by = stream.media.is_none().then(|| stream.live.timed_by());
         if let Some(recorder) = &mut self.recorder {
             recorder.packets(stream.decoder.ring(), &mut self.ids, &self.reporter);
         }
         if !stream.decoder.is_decoding() {
             // Watched by its packets: nothing moves.
             self.last_picture = boot_time_now();
-            self.coverage.watched(self.last_picture);
+            self.coverage.watched(arrival);
         }
+        if let Some(by) = by {
+            self.timed_by(by, arrival);
+        }
+    }
+
+    /// Pictures' times come from there; a change is told.
+    fn timed_by(&mut self, by: TimedBy, now: Mono) {
+        self.stats.timed_by(by);
+        let Some((phase, why)) = self.stamp_news.update(by, now) else { return };
+        match &why {
+            Some(why) => tracing::warn!("{why}: events get the time at which the pictures come"),
+            None => tracing::info!("its time stamps keep real time again"),
+        }
+        self.drafts.push(self.reporter.camera_event(now, phase, why));
     }
 
     /// Pictures wait to be decoded.
@@ -361,7 +395,7 @@ impl Watching {
     /// No more packets: the pictures that the decoder held back for reordering.
     fn last_pictures(&mut self, beat: &Beat) {
         if let Some(mut stream) = self.stream.take() {
-            stream.decoder.end();
+            stream.end();
             stream.recording = true;
             self.pictures(&mut stream, beat);
             self.stream = Some(stream);
@@ -394,35 +428,31 @@ impl Watching {
             beat.working(WORK_LIMIT);
             self.stats.decoded.fetch_add(1, Relaxed);
             match decoded {
-                Decoded::Picture(stamp) => {
-                    self.frame.at = stream.time(stamp);
+                Decoded::Picture(Pictured { at, .. }) => {
+                    self.frame.at = at;
                     self.picture();
                     stream.decoder.seen(self.frame.at, self.analysis.activity(self.frame.at));
                     self.offer(stream);
                 }
-                Decoded::Probe(stamp) => self.probe(stream, stamp),
+                Decoded::Probe(pictured) => self.probe(stream, pictured),
             }
         }
         stream.behind = true;
     }
 
     /// A keyframe from a time in which nothing is decoded.
-    fn probe(&mut self, stream: &mut Stream, stamp: Option<i64>) {
-        // It may have to be taken back.
-        let times = (stream.live.clone(), stream.media.clone());
-        self.frame.at = stream.time(stamp);
+    fn probe(&mut self, stream: &mut Stream, pictured: Pictured) {
+        self.frame.at = pictured.at;
         let differs = self.analysis.differs(&mut self.frame);
         if let Err(e) = &differs {
             self.complain(boot_time_now(), &e.to_string());
         }
         let differs = differs.unwrap_or(true);
-        if stream.decoder.compared(differs, stamp) {
+        if stream.decoder.compared(differs, pictured) {
             self.picture();
             stream.decoder.seen(self.frame.at, self.analysis.activity(self.frame.at));
         }
-        if differs {
-            (stream.live, stream.media) = times;
-        } else {
+        if !differs {
             self.offer(stream);
         }
     }
@@ -478,7 +508,7 @@ impl Watching {
         if first {
             tracing::info!("the first picture is analysed");
         }
-        self.coverage.watched(now);
+        self.coverage.watched(self.available);
         self.last_picture = now;
         if self.lost.take().is_some() {
             tracing::info!("the camera is back");
@@ -499,6 +529,7 @@ impl Watching {
 
     fn lost(&mut self, why: String) {
         self.stats.connected.store(false, Relaxed);
+        self.coverage.lost();
         self.forget_stream();
         self.source = None;
         if self.lost.is_none() {

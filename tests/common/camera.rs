@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 /// What is wrong with a camera.
 #[derive(Debug, Default)]
@@ -22,6 +22,10 @@ pub struct Whims {
     pub wrong_bit_in: Option<u64>,
     /// Each picture's time stamp is any number.
     pub stamps_are_garbage: bool,
+    /// What it makes of the time since its first picture, in ticks of 90 kHz.
+    pub stamps: Option<fn(u32) -> u32>,
+    /// The time of each packet's picture since the first, in ticks, and when it was sent.
+    pub sent: Mutex<Vec<(u32, SystemTime)>>,
     /// Connections so far.
     pub connections: AtomicU64,
 }
@@ -190,6 +194,7 @@ fn play(client: &mut TcpStream, source: &Source, running: &AtomicBool, whims: &W
     let mut packet = vec![0; 65536];
     let mut sent = 0;
     let mut bits = Bits(0);
+    let mut first = None;
     while running.load(Ordering::SeqCst) && whims.hangs_up_after.is_none_or(|n| sent < n) {
         let Ok(n) = source.rtp.recv(&mut packet[INTERLEAVED..]) else { continue };
         if whims.silent.load(Ordering::SeqCst) {
@@ -201,8 +206,13 @@ fn play(client: &mut TcpStream, source: &Source, running: &AtomicBool, whims: &W
         if let Some(of) = whims.wrong_bit_in {
             bits.spoil(payload, of);
         }
+        let stamp = u32::from_be_bytes(header[4..8].try_into().unwrap());
+        let ticks = stamp.wrapping_sub(*first.get_or_insert(stamp));
+        whims.sent.lock().unwrap().push((ticks, SystemTime::now()));
+        if let Some(stamps) = whims.stamps {
+            header[4..8].copy_from_slice(&stamps(ticks).to_be_bytes());
+        }
         if whims.stamps_are_garbage {
-            let stamp = u32::from_be_bytes(header[4..8].try_into().unwrap());
             // One for all packets of a picture.
             let any = (u64::from(stamp).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
             header[4..8].copy_from_slice(&any.to_be_bytes());

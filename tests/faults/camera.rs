@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use tawny::domain::UtcMillis;
@@ -98,6 +98,59 @@ fn cameras_that_deny_stall_or_hang_up_are_told_apart() {
     let end = daemon.terminate();
     assert_eq!(end.code, Some(0), "{}", end.log);
     assert!(end.took < Duration::from_secs(5), "{:?}", end.took);
+}
+
+/// When the camera sent the picture that is so far into the clip, each time it did.
+fn sent_at(camera: &RtspCamera, seconds: f64) -> Vec<UtcMillis> {
+    const LENGTH: f64 = 15.04;
+    let sent = camera.whims.sent.lock().unwrap();
+    let rounds = (0..5).map(|round| ((seconds + f64::from(round) * LENGTH) * 90_000.0) as u32);
+    let of_round = |ticks: u32| sent.iter().find(|(at, _)| *at >= ticks).map(|(_, at)| *at);
+    let utc = |at: SystemTime| UtcMillis(at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64);
+    rounds.filter_map(of_round).map(utc).collect()
+}
+
+/// Constant stamps; half the pace, as of a camera that stamps for 25 pictures a second
+/// and gives 12.5 at night; 21 for 25; and such as stand still for three seconds of six.
+#[test]
+fn stamps_that_do_not_keep_real_time_give_way_to_arrival() {
+    const SECOND: u32 = 90_000;
+    let standing = |ticks: u32| ticks - (ticks % (6 * SECOND)).saturating_sub(3 * SECOND);
+    let kinds: [(&str, fn(u32) -> u32, &str); 4] = [
+        ("constant", |_| 90_000, "stand still"),
+        ("half", |ticks| ticks / 2, "run at 0.5"),
+        ("slow", |ticks| ticks / 25 * 21, "run at 0.8"),
+        ("standing", standing, "stand still"),
+    ];
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port);
+    let cameras =
+        kinds.map(|(name, stamps, why)| (name, street(Whims { stamps: Some(stamps), ..Whims::default() }), why));
+    let honest = street(Whims::default());
+    let text: String = cameras.iter().map(|(name, camera, _)| network(name, camera)).collect();
+    let unit = Unit::new(&(text + &network("honest", &honest) + &rest(&broker)));
+    let daemon = unit.start();
+    let all = cameras.iter().map(|(name, camera, _)| (*name, camera)).chain([("honest", &honest)]);
+    for (name, camera) in all {
+        for (dir, seconds) in [("left", 4.2), ("right", 9.8)] {
+            let what = format!("{name} sees what goes {dir}");
+            let event = unit.wait_event(&what, |e| e["kind"] == "crossing" && e["cam"] == name && e["dir"] == dir);
+            let t = UtcMillis::parse(event["t"].as_str().unwrap()).unwrap();
+            let off = sent_at(camera, seconds).into_iter().map(|sent| (t.0 - sent.0).abs()).min();
+            assert!(off < Some(1_500), "{what} at {t}, {off:?} ms off");
+        }
+    }
+    for (name, _, why) in &cameras {
+        let event = unit.wait_event(&format!("{name} is told"), |e| is(e, name, "untimed"));
+        assert!(event["why"].as_str().unwrap().contains(why), "{event}");
+    }
+    let health = wait_health(&subscriber, "health names them", |h| of(h, "constant")["time"]["by"] == "arrival");
+    assert!(of(&health, "slow")["time"]["why"].as_str().unwrap().contains("of real time"), "{health}");
+    assert_eq!(of(&health, "honest")["time"]["by"], "stamps", "{health}");
+    assert_eq!(events(&unit, "honest", "untimed") + events(&unit, "honest", "timed"), 0);
+    let end = daemon.terminate();
+    assert_eq!(end.code, Some(0), "{}", end.log);
+    assert!(end.log.lines().any(|line| line.contains("WARN") && line.contains("its time stamps stand still")));
 }
 
 /// Two seconds of the street, then all of it in another size.

@@ -181,10 +181,7 @@ fn title(camera: &CameraConfig) -> String {
 fn look_at_camera(camera: &CameraConfig, needs: RingNeeds) -> Item {
     let Some(source) = &camera.source else { return Item::failed(title(camera), "has no source", "set one") };
     let (mut size, mut format) = ((0, 0), "");
-    let watched = watch(source, camera.transport.unwrap_or_default(), CAMERA_SPAN, &mut |frame: &mut Frame| -> Result<
-        (),
-        CaptureError,
-    > {
+    let watched = watch(source, camera.into(), CAMERA_SPAN, &mut |frame: &mut Frame| -> Result<(), CaptureError> {
         format = frame.pixel_format();
         size = frame.picture()?.upright_size();
         Ok(())
@@ -197,6 +194,10 @@ fn look_at_camera(camera: &CameraConfig, needs: RingNeeds) -> Item {
             if watched.damaged * 10 > watched.packets {
                 let advice = "a weak link or a camera that overloads it: lower its bit rate or frame rate";
                 return Item::warning(title(camera), detail, advice);
+            }
+            let is_file = matches!(source.kind(), SourceKind::File(_));
+            if let Some(doubt) = watched.info.doubt(camera.fps()).filter(|_| is_file) {
+                return Item::warning(title(camera), detail, doubt);
             }
             match needs.objection(&watched) {
                 Some((objection, advice)) => Item::warning(title(camera), format!("{detail}\n{objection}"), &advice),
