@@ -10,7 +10,11 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tawny::commands::{
     CommandError, WithConfig, aim, check, command, config, detect, events, key, receive, replay, report, run, versions,
 };
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Finds out who crossed, which way and when: an edge video-analytics daemon
 /// for trail cameras.
@@ -33,7 +37,8 @@ Exit codes:
 
 Environment:
   TAWNY_LOG  what is logged to stderr: error, warn, info (default), debug, trace,
-             or by module, for example \"info,tawny::uplink=debug\"";
+             or by module, for example \"info,tawny::uplink=debug\"; libraries
+             say no more than info: they would print passwords";
 
 #[derive(Subcommand)]
 enum Command {
@@ -109,10 +114,19 @@ fn parse() -> Cli {
 fn start_logging() {
     let filter = ["TAWNY_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
     let filter = EnvFilter::builder().parse_lossy(filter.as_deref().filter(|f| !f.is_empty()).unwrap_or("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let logging = tracing_subscriber::registry().with(filter).with(filter_fn(is_ours_to_tell));
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     if std::env::var_os("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal() {
-        builder.with_ansi(false).without_time().init();
+        logging.with(layer.with_ansi(false).without_time()).init();
     } else {
-        builder.with_ansi(io::stderr().is_terminal()).init();
+        logging.with(layer.with_ansi(io::stderr().is_terminal())).init();
     }
+}
+
+/// Whether a line may be logged, whatever the level that was asked for. Libraries
+/// print at "debug" and "trace" what they send, passwords included; the runtime of
+/// the detector has none.
+fn is_ours_to_tell(line: &Metadata<'_>) -> bool {
+    let from = line.target().split("::").next().unwrap_or_default();
+    matches!(from, "tawny" | "ort") || *line.level() <= Level::INFO
 }

@@ -62,7 +62,7 @@ impl VideoInput {
     pub fn open(source: &Source, interrupt: &Interrupt) -> Result<VideoInput, CaptureError> {
         initialise();
         interrupt.arm(OPEN_LIMIT);
-        let what = source.redacted().to_string();
+        let what = source.label();
         let opened = match source.kind() {
             SourceKind::Command(command) => {
                 Program::start(&command.command, interrupt).map_err(|e| e.to_string()).and_then(|(program, output)| {

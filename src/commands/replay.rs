@@ -1,7 +1,7 @@
 //! `tawny replay`: recorded video through the same stages as a live camera.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::CommandError;
 use crate::capture::{GateCounts, Interrupt};
 use crate::clock::{Clock, RecordingClock};
-use crate::config::{CameraConfig, Config, Source};
+use crate::config::{CameraConfig, Config, Source, SourceKind};
 use crate::detect::Detector;
 use crate::domain::{Mono, UtcMillis};
 use crate::event::{Draft, Event, LogId};
@@ -75,9 +75,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
             (next, Some(why)) => {
                 at = next;
                 failed += 1;
-                let name = video.display().to_string();
-                // Some errors name it themselves.
-                if why.contains(&name) { tracing::error!("{why}") } else { tracing::error!("{name}: {why}") }
+                tracing::error!("{}: {why}", shown(video));
             }
         }
     }
@@ -91,6 +89,15 @@ pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
                 Err(unsent) => format!("{unplayed}; {unsent}"),
             }))
         }
+    }
+}
+
+/// A video as messages name it: who types an address gets its kind alone.
+fn shown(video: &Path) -> String {
+    let source = video.to_str().map(|name| Source::Location(name.to_owned()));
+    match source.filter(|source| !matches!(source.kind(), SourceKind::File(_))) {
+        Some(source) => source.label().to_string(),
+        None => video.display().to_string(),
     }
 }
 
@@ -193,9 +200,9 @@ impl Replay {
     }
 
     /// Plays one video; gives where the next starts, and what went wrong.
-    fn play(&mut self, video: &std::path::Path, at: Mono) -> Result<(Mono, Option<String>), CommandError> {
+    fn play(&mut self, video: &Path, at: Mono) -> Result<(Mono, Option<String>), CommandError> {
         let Some(name) = video.to_str() else { return Ok((at, Some("the name is not UTF-8".into()))) };
-        let bar = progress_bar(name);
+        let bar = progress_bar(&shown(video));
         let mut stdout = std::io::stdout().lock();
         let mut written = Ok(());
         let mut sink = |draft: Draft| {
