@@ -177,6 +177,12 @@ fn sources_and_brokers_must_have_a_known_form() {
         ("[[camera]]\nsource = 'rtsp:///1'", "this URL names no host"),
         ("[[camera]]\nsource = { command = [''], format = 'h264' }", "the command is empty"),
         ("[[camera]]\nsource = '/dev/video0'\nrealtime = true", "FILE:3:12: 'realtime' is for video files only"),
+        ("[[camera]]\nsource = 'a.mp4'\nallow_basic = true", "FILE:3:15: 'allow_basic' is for network cameras only"),
+        ("[[camera]]\nsource = 'rtsp://u:a/b@cam/1'", "FILE:2:10: this URL can be misread"),
+        (
+            "[[camera]]\nsource = 'rtsp://u:a%b@cam/1'",
+            "write %2F for '/', %3F for '?', %23 for '#', %40 for '@' and %25",
+        ),
         ("[[camera]]\nsource = 'rtsp://cam/1'\nloop = false", "FILE:3:8: 'loop' is for video files only"),
         ("[uplink]\nbroker = 'localhost'", "the broker's URL must begin with mqtt:// or"),
         ("[uplink]\nbroker = 'mqtt://h:0'", "must have a port from 1 to 65535"),

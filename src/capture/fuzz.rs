@@ -10,7 +10,7 @@ use ffmpeg::codec::Id;
 use super::frame::Frame;
 use super::gate::{Activity, Gate, GateSettings, KindReader, PacketFacts, Unfit};
 use super::gated::{Decoded, GatedDecoder};
-use super::input::VideoInput;
+use super::input::{OpenSettings, VideoInput};
 use super::interrupt::Interrupt;
 use super::rgb::upright_rgb;
 use super::ring::RingBounds;
@@ -73,7 +73,7 @@ pub fn video(data: &[u8]) {
 }
 
 fn play(source: &Source) {
-    let Ok(mut input) = VideoInput::open(source, &Interrupt::default()) else { return };
+    let Ok(mut input) = VideoInput::open(source, OpenSettings::default(), &Interrupt::default()) else { return };
     let bounds = RingBounds { span: Duration::from_secs(4), bytes: 1 << 20 };
     let Ok(mut decoder) = GatedDecoder::open(input.info(), 1, &SETTINGS, bounds) else { return };
     let mut frame = Frame::empty();
@@ -104,4 +104,9 @@ fn play(source: &Source) {
             return;
         }
     }
+}
+
+/// What a network camera sends.
+pub fn camera(data: &[u8]) {
+    super::rtsp::fuzz(data);
 }

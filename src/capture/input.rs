@@ -16,7 +16,8 @@ use super::error::CaptureError;
 use super::interrupt::Interrupt;
 use super::picture::Rotation;
 use super::program::{Program, ProgramOutput};
-use crate::config::{Source, SourceKind};
+use super::rtsp::Relay;
+use crate::config::{CameraConfig, Source, SourceKind};
 
 /// How long opening may take: a camera that boots, a probe of a slow stream.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
@@ -44,11 +45,26 @@ pub struct StreamInfo {
     pub has_clock: bool,
 }
 
+/// What the configuration says about how a source is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenSettings {
+    /// A network camera may be given the password itself.
+    pub allow_basic: bool,
+}
+
+impl From<&CameraConfig> for OpenSettings {
+    fn from(camera: &CameraConfig) -> OpenSettings {
+        OpenSettings { allow_basic: camera.allow_basic }
+    }
+}
+
 /// An open source.
 pub struct VideoInput {
-    // Dropped before the program, so that nobody reads a dead pipe.
+    // Dropped before the program and the relay, so that nobody reads a dead pipe, and
+    // the camera still hears that we go.
     input: Input,
     program: Option<Program>,
+    relay: Option<Relay>,
     stream: usize,
     info: StreamInfo,
     interrupt: Interrupt,
@@ -59,28 +75,30 @@ impl VideoInput {
     ///
     /// # Errors
     /// When it does not open in time or holds no video.
-    pub fn open(source: &Source, interrupt: &Interrupt) -> Result<VideoInput, CaptureError> {
+    pub fn open(source: &Source, settings: OpenSettings, interrupt: &Interrupt) -> Result<VideoInput, CaptureError> {
         initialise();
         interrupt.arm(OPEN_LIMIT);
         let what = source.label();
         let opened = match source.kind() {
             SourceKind::Command(command) => {
                 Program::start(&command.command, interrupt).map_err(|e| e.to_string()).and_then(|(program, output)| {
-                    open_program(output, &command.format, interrupt).map(|input| (input, Some(program)))
+                    open_program(output, &command.format, interrupt).map(|input| (input, Some(program), None))
                 })
             }
-            SourceKind::Rtsp(url) => open_rtsp(url, interrupt).map(|input| (input, None)),
-            SourceKind::Device(path) => open_device(path, interrupt).map(|input| (input, None)),
-            SourceKind::File(path) => open_file(path, interrupt).map(|input| (input, None)),
+            SourceKind::Rtsp(url) => {
+                open_rtsp(url, settings, interrupt).map(|(input, relay)| (input, None, Some(relay)))
+            }
+            SourceKind::Device(path) => open_device(path, interrupt).map(|input| (input, None, None)),
+            SourceKind::File(path) => open_file(path, interrupt).map(|input| (input, None, None)),
         };
-        let (input, program) = opened.map_err(|why| match () {
+        let (input, program, relay) = opened.map_err(|why| match () {
             () if interrupt.stopped() => CaptureError::Stopped,
             () if interrupt.timed_out() => CaptureError::Stalled { seconds: OPEN_LIMIT.as_secs() },
             () => CaptureError::Open { what: what.clone(), why },
         })?;
         let stream = input.streams().best(media::Type::Video).ok_or(CaptureError::NoVideo { what })?;
         let (index, info) = (stream.index(), stream_info(&input, &stream, matches!(source, Source::Command(_))));
-        Ok(VideoInput { input, program, stream: index, info, interrupt: interrupt.clone() })
+        Ok(VideoInput { input, program, relay, stream: index, info, interrupt: interrupt.clone() })
     }
 
     /// What the stream is.
@@ -101,7 +119,7 @@ impl VideoInput {
                 Err(ffmpeg::Error::Eof) => {
                     return match self.program.as_mut().and_then(Program::ended) {
                         Some(why) if !self.interrupt.stopped() => Err(CaptureError::Read(why)),
-                        _ => Ok(false),
+                        _ => self.relay_says().map_or(Ok(false), |why| Err(CaptureError::Read(why))),
                     };
                 }
                 Err(_) if self.interrupt.stopped() => return Err(CaptureError::Stopped),
@@ -110,12 +128,19 @@ impl VideoInput {
                 }
                 // A damaged packet in a file: the demuxer goes on behind it.
                 Err(ffmpeg::Error::InvalidData) => {}
-                Err(e) => return Err(CaptureError::Read(e.to_string())),
+                Err(e) => return Err(CaptureError::Read(self.relay_says().unwrap_or_else(|| e.to_string()))),
             }
             if self.interrupt.timed_out() {
                 return Err(CaptureError::Stalled { seconds: READ_LIMIT.as_secs() });
             }
         }
+    }
+}
+
+impl VideoInput {
+    /// Why the connection to a network camera was given up, if it was.
+    fn relay_says(&self) -> Option<String> {
+        self.relay.as_ref().and_then(Relay::why)
     }
 }
 
@@ -130,13 +155,18 @@ fn initialise() {
     });
 }
 
-fn open_rtsp(url: &str, interrupt: &Interrupt) -> Result<Input, String> {
+/// FFmpeg never holds the login: it speaks to the relay.
+fn open_rtsp(url: &str, settings: OpenSettings, interrupt: &Interrupt) -> Result<(Input, Relay), String> {
+    let relay = Relay::start(url, settings.allow_basic, interrupt)?;
     let mut options = probing();
     // UDP loses packets on the weak links these cameras hang on.
     options.set("rtsp_transport", "tcp");
-    // A redirect must not reach anything but the camera.
-    options.set("protocol_whitelist", "rtsp,rtsps,rtp,tcp,tls,udp");
-    open_input(url, None, options, interrupt)
+    // What a description names must not reach anything but the camera.
+    options.set("protocol_whitelist", "rtsp,rtp,tcp,udp");
+    match open_input(relay.url(), None, options, interrupt) {
+        Ok(input) => Ok((input, relay)),
+        Err(why) => Err(relay.why().unwrap_or(why)),
+    }
 }
 
 fn open_device(path: &Path, interrupt: &Interrupt) -> Result<Input, String> {

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
 use ffmpeg_next as ffmpeg;
 
 use super::error::CaptureError;
-use super::input::{StreamInfo, VideoInput};
+use super::input::{OpenSettings, StreamInfo, VideoInput};
 use super::interrupt::Interrupt;
 use super::timeline::TimeBase;
 use crate::clock::Beat;
@@ -57,6 +57,8 @@ pub enum Message {
 pub struct ReaderSettings {
     /// Where from.
     pub source: Source,
+    /// How it is opened.
+    pub open: OpenSettings,
     /// Files: at the speed of the recording.
     pub realtime: bool,
     /// Files: again and again.
@@ -156,7 +158,7 @@ impl Reading {
     /// From opening to the end of the stream.
     fn one_connection(&mut self) -> Result<(), CaptureError> {
         self.beat.working(STUCK_AFTER);
-        let mut input = VideoInput::open(&self.settings.source, &self.interrupt)?;
+        let mut input = VideoInput::open(&self.settings.source, self.settings.open, &self.interrupt)?;
         let info = input.info().clone();
         let time_base = TimeBase { numerator: info.time_base.numerator(), denominator: info.time_base.denominator() };
         let recording = self.settings.is_file();

@@ -7,7 +7,7 @@ use ffmpeg_next as ffmpeg;
 use super::decoder::Decoder;
 use super::error::CaptureError;
 use super::frame::Frame;
-use super::input::{StreamInfo, VideoInput};
+use super::input::{OpenSettings, StreamInfo, VideoInput};
 use super::interrupt::Interrupt;
 use super::timeline::{FileTimeline, TimeBase};
 use crate::config::{Source, SourceKind};
@@ -46,12 +46,13 @@ pub struct Watched {
 /// passed on.
 pub fn watch(
     source: &Source,
+    open: OpenSettings,
     span: Duration,
     each: &mut dyn FnMut(&mut Frame) -> Result<(), CaptureError>,
 ) -> Result<Watched, CaptureError> {
     let began = Instant::now();
     let interrupt = Interrupt::default();
-    let mut input = VideoInput::open(source, &interrupt)?;
+    let mut input = VideoInput::open(source, open, &interrupt)?;
     let info = input.info().clone();
     let mut decoder = Decoder::open(&info)?;
     let is_file = matches!(source.kind(), SourceKind::File(_));

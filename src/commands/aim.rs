@@ -93,7 +93,7 @@ fn picture(config: &Config, camera: &CameraConfig, source: &Source) -> Result<Ve
     let mut detector = Detector::open(&config.detector).map_err(|error| CommandError::Failed(error.to_string()))?;
     tracing::info!("watching the camera '{}' for {} s", camera.name, WATCH.as_secs());
     let (mut motion, mut last) = (Motion::new(&config.motion), Frame::empty());
-    watch(source, WATCH, &mut |frame: &mut Frame| -> Result<(), CaptureError> {
+    watch(source, camera.into(), WATCH, &mut |frame: &mut Frame| -> Result<(), CaptureError> {
         let at = frame.at;
         motion.update(&frame.picture()?, at);
         std::mem::swap(frame, &mut last);

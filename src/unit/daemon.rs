@@ -275,7 +275,8 @@ fn start_cameras(parts: &Parts<'_>, detector: Detector, asks: Vec<Receiver<Ask>>
     let mut cameras = Cameras { readers: Vec::new(), ended, running: 0 };
     for ((camera, (name, stats)), asks) in config.camera.iter().zip(stats).zip(asks) {
         let Some(source) = camera.source.clone() else { continue };
-        let settings = ReaderSettings { source, realtime: camera.realtime(), looped: camera.looped() };
+        let settings =
+            ReaderSettings { source, open: camera.into(), realtime: camera.realtime(), looped: camera.looped() };
         let beat = beats.register(format!("capture {name}"));
         let reader = Arc::new(Reader::start(name, settings, boot_time_now, beat)?);
         let vision = Vision {

@@ -10,8 +10,8 @@ use super::gating::Gating;
 use super::ids::IdMaker;
 use super::report::Reporter;
 use crate::capture::{
-    CaptureError, Decoded, FileTimeline, Frame, GateCounts, GateMode, GateStatus, GatedDecoder, Interrupt, TimeBase,
-    VideoInput,
+    CaptureError, Decoded, FileTimeline, Frame, GateCounts, GateMode, GateStatus, GatedDecoder, Interrupt,
+    OpenSettings, TimeBase, VideoInput,
 };
 use crate::config::Source;
 use crate::domain::Mono;
@@ -123,7 +123,7 @@ impl Player {
         progress: &mut dyn FnMut(Duration, Option<Duration>),
         sink: &mut dyn FnMut(Draft) -> bool,
     ) -> Result<(), RecordingError> {
-        let mut input = VideoInput::open(source, &self.interrupt)?;
+        let mut input = VideoInput::open(source, OpenSettings::default(), &self.interrupt)?;
         let info = input.info().clone();
         let mut decoder = self.gating.decoder(&info)?;
         run.timeline = FileTimeline::new(start, info.frame_interval);

@@ -122,7 +122,7 @@ fn title(camera: &CameraConfig) -> String {
 fn look_at_camera(camera: &CameraConfig) -> Item {
     let Some(source) = &camera.source else { return Item::failed(title(camera), "has no source", "set one") };
     let (mut size, mut format) = ((0, 0), "");
-    let watched = watch(source, CAMERA_SPAN, &mut |frame: &mut Frame| -> Result<(), CaptureError> {
+    let watched = watch(source, camera.into(), CAMERA_SPAN, &mut |frame: &mut Frame| -> Result<(), CaptureError> {
         format = frame.pixel_format();
         size = frame.picture()?.upright_size();
         Ok(())
