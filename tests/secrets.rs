@@ -100,6 +100,7 @@ source = "missing.mp4"
 broker = "mqtt://127.0.0.1:{}"
 username = "unit"
 password_file = "password"
+link_up = ["/bin/true", "Plant3d-pin"]
 [health]
 interval = "1s"
 "#,
