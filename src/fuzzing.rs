@@ -4,7 +4,7 @@
 //! `fuzz/` runs them under libFuzzer, `tests/fuzz_corpus.rs` runs what that has
 //! found, and variations of it, with any compiler. They are no interface.
 
-pub use crate::capture::fuzz::{packets, video};
+pub use crate::capture::fuzz::{camera, packets, video};
 pub use crate::detect::fuzz::{names, outputs};
 
 use std::path::Path;
@@ -17,8 +17,9 @@ use crate::receive::{EventKey, Ledger, Message, note_event};
 pub type Entrance = fn(&[u8]);
 
 /// By name, in the order of the data's way.
-pub const ENTRANCES: [(&str, Entrance); 8] = [
+pub const ENTRANCES: [(&str, Entrance); 9] = [
     ("config", config),
+    ("camera", camera),
     ("video", video),
     ("packets", packets),
     ("outputs", outputs),

@@ -6,23 +6,35 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write as _};
 
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::{DefaultFields, Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Begins to log to stderr.
 pub fn start() {
     let filter = ["TAWNY_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
     let filter = EnvFilter::builder().parse_lossy(filter.as_deref().filter(|f| !f.is_empty()).unwrap_or("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let logging = tracing_subscriber::registry().with(filter).with(filter_fn(is_ours_to_tell));
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     if is_journal() {
         let lines = tracing_subscriber::fmt::format().without_time().with_ansi(false);
-        builder.with_ansi(false).event_format(WithPriority(lines)).init();
+        logging.with(layer.with_ansi(false).event_format(WithPriority(lines))).init();
     } else {
-        builder.with_ansi(io::stderr().is_terminal()).init();
+        logging.with(layer.with_ansi(io::stderr().is_terminal())).init();
     }
+}
+
+/// Whether a line may be logged, whatever the level that was asked for. Libraries
+/// print at "debug" and "trace" what they send, passwords included; the runtime of
+/// the detector has none.
+fn is_ours_to_tell(line: &Metadata<'_>) -> bool {
+    let from = line.target().split("::").next().unwrap_or_default();
+    matches!(from, "tawny" | "ort") || *line.level() <= Level::INFO
 }
 
 /// The last word of a command that failed.

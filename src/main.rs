@@ -33,7 +33,8 @@ Exit codes:
 
 Environment:
   TAWNY_LOG  what is logged to stderr: error, warn, info (default), debug, trace,
-             or by module, for example \"info,tawny::uplink=debug\"";
+             or by module, for example \"info,tawny::uplink=debug\"; libraries
+             say no more than info: they would print passwords";
 
 #[derive(Subcommand)]
 enum Command {

@@ -81,6 +81,11 @@ fn configurations() {
 }
 
 #[test]
+fn cameras() {
+    run("camera");
+}
+
+#[test]
 fn videos() {
     run("video");
 }

@@ -1,21 +1,23 @@
 //! What can go wrong between a camera and its pictures.
 
+use crate::config::SourceLabel;
+
 /// Why there are no pictures.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The source does not open: no such file, refused, not a video.
-    #[error("cannot open {what}: {why}")]
+    #[error("cannot open the source ({what}): {why}")]
     Open {
-        /// The source, without passwords.
-        what: String,
+        /// What may be said of the source.
+        what: SourceLabel,
         /// libav's or the system's reason.
         why: String,
     },
     /// The source opens but holds no video.
-    #[error("{what} holds no video stream")]
+    #[error("the source ({what}) holds no video stream")]
     NoVideo {
-        /// The source, without passwords.
-        what: String,
+        /// What may be said of the source.
+        what: SourceLabel,
     },
     /// Nothing came for too long.
     #[error("no data for {seconds} s")]

@@ -105,3 +105,8 @@ fn play(source: &Source) {
         }
     }
 }
+
+/// What a network camera sends.
+pub fn camera(data: &[u8]) {
+    super::rtsp::fuzz(data);
+}

@@ -16,6 +16,7 @@ use super::interrupt::Interrupt;
 use super::opening::{self, Failure, NOT_ON_THE_LIST, RECORDINGS};
 use super::picture::Rotation;
 use super::program::Program;
+use super::rtsp::Relay;
 use super::timeline::{Stamps, TimeBase};
 use crate::config::{CameraConfig, CommandSource, Source, SourceKind, Transport};
 
@@ -90,21 +91,29 @@ impl StreamInfo {
 pub struct OpenSettings {
     /// How a network camera's pictures come.
     pub transport: Transport,
+    /// A network camera may be given the password itself.
+    pub allow_basic: bool,
     /// Pictures per second of a stream without times.
     pub fps: Option<f64>,
 }
 
 impl From<&CameraConfig> for OpenSettings {
     fn from(camera: &CameraConfig) -> OpenSettings {
-        OpenSettings { transport: camera.transport.unwrap_or_default(), fps: camera.fps() }
+        OpenSettings {
+            transport: camera.transport.unwrap_or_default(),
+            allow_basic: camera.allow_basic,
+            fps: camera.fps(),
+        }
     }
 }
 
 /// An open source.
 pub struct VideoInput {
-    // Dropped before the program, so that nobody reads a dead pipe.
+    // Dropped before the program and the relay, so that nobody reads a dead pipe, and
+    // the camera still hears that we go.
     input: Input,
     program: Option<Program>,
+    relay: Option<Relay>,
     stream: usize,
     info: StreamInfo,
     interrupt: Interrupt,
@@ -112,28 +121,27 @@ pub struct VideoInput {
 
 impl VideoInput {
     /// Opens `source`; relative file names are relative to the working folder.
-    /// `transport` is for network cameras.
     ///
     /// # Errors
     /// When it does not open in time or holds no video.
     pub fn open(source: &Source, settings: OpenSettings, interrupt: &Interrupt) -> Result<VideoInput, CaptureError> {
         opening::initialise();
         interrupt.arm(OPEN_LIMIT);
-        let what = source.redacted().to_string();
+        let what = source.label();
         let opened = match source.kind() {
             SourceKind::Command(command) => open_command(command, interrupt),
-            SourceKind::Rtsp(url) => open_rtsp(url, settings.transport, interrupt).map(|input| (input, None)),
-            SourceKind::Device(path) => open_device(path, interrupt).map(|input| (input, None)),
-            SourceKind::File(path) => open_file(path, interrupt).map(|input| (input, None)),
+            SourceKind::Rtsp(url) => open_rtsp(url, settings, interrupt),
+            SourceKind::Device(path) => open_device(path, interrupt).map(Opened::from),
+            SourceKind::File(path) => open_file(path, interrupt).map(Opened::from),
         };
-        let (input, program) = opened.map_err(|failure| match () {
+        let Opened { input, program, relay } = opened.map_err(|failure| match () {
             () if interrupt.stopped() => CaptureError::Stopped,
             () if interrupt.timed_out() => CaptureError::Stalled { seconds: OPEN_LIMIT.as_secs() },
             () => CaptureError::Open { what: what.clone(), why: failure.why },
         })?;
         let stream = input.streams().best(media::Type::Video).ok_or(CaptureError::NoVideo { what })?;
         let (index, info) = (stream.index(), stream_info(&input, &stream).with_rate(settings.fps));
-        Ok(VideoInput { input, program, stream: index, info, interrupt: interrupt.clone() })
+        Ok(VideoInput { input, program, relay, stream: index, info, interrupt: interrupt.clone() })
     }
 
     /// What the stream is.
@@ -154,7 +162,7 @@ impl VideoInput {
                 Err(ffmpeg::Error::Eof) => {
                     return match self.program.as_mut().and_then(Program::ended) {
                         Some(why) if !self.interrupt.stopped() => Err(CaptureError::Read(why)),
-                        _ => Ok(false),
+                        _ => self.relay_says().map_or(Ok(false), |why| Err(CaptureError::Read(why))),
                     };
                 }
                 Err(_) if self.interrupt.stopped() => return Err(CaptureError::Stopped),
@@ -163,7 +171,7 @@ impl VideoInput {
                 }
                 // A damaged packet in a file: the demuxer goes on behind it.
                 Err(ffmpeg::Error::InvalidData) => {}
-                Err(e) => return Err(CaptureError::Read(e.to_string())),
+                Err(e) => return Err(CaptureError::Read(self.relay_says().unwrap_or_else(|| e.to_string()))),
             }
             if self.interrupt.timed_out() {
                 return Err(CaptureError::Stalled { seconds: READ_LIMIT.as_secs() });
@@ -172,11 +180,31 @@ impl VideoInput {
     }
 }
 
-fn open_command(command: &CommandSource, interrupt: &Interrupt) -> Result<(Input, Option<Program>), Failure> {
+impl VideoInput {
+    /// Why the connection to a network camera was given up, if it was.
+    fn relay_says(&self) -> Option<String> {
+        self.relay.as_ref().and_then(Relay::why)
+    }
+}
+
+/// What was opened, and what has to live as long.
+struct Opened {
+    input: Input,
+    program: Option<Program>,
+    relay: Option<Relay>,
+}
+
+impl From<Input> for Opened {
+    fn from(input: Input) -> Opened {
+        Opened { input, program: None, relay: None }
+    }
+}
+
+fn open_command(command: &CommandSource, interrupt: &Interrupt) -> Result<Opened, Failure> {
     let started = Program::start(&command.command, interrupt);
     let (mut program, output) = started.map_err(|e| Failure::from(e.to_string().as_str()))?;
     match opening::open_program(output, &command.format, interrupt) {
-        Ok(input) => Ok((input, Some(program))),
+        Ok(input) => Ok(Opened { program: Some(program), ..input.into() }),
         Err(failure) => {
             // What it wrote too much it may have died of.
             let ended = if failure.code == opening::TOO_MUCH { None } else { program.ended() };
@@ -186,17 +214,12 @@ fn open_command(command: &CommandSource, interrupt: &Interrupt) -> Result<(Input
     }
 }
 
-fn open_rtsp(url: &str, transport: Transport, interrupt: &Interrupt) -> Result<Input, Failure> {
-    let open = |over: &str| {
-        let mut options = opening::bounded(true);
-        options.set("rtsp_transport", over);
-        // A sound track on which nothing comes must not be waited for.
-        options.set("allowed_media_types", "video");
-        // A redirect must not reach anything but the camera.
-        options.set("protocol_whitelist", "rtsp,rtsps,rtp,tcp,tls,udp");
-        opening::open_url(url, None, options, true, interrupt)
-    };
-    match transport {
+fn open_rtsp(url: &str, settings: OpenSettings, interrupt: &Interrupt) -> Result<Opened, Failure> {
+    let open = |over: &str| open_over(over, url, settings.allow_basic, interrupt);
+    let encrypted = url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("rtsps:"));
+    match settings.transport {
+        // Encrypted is what comes inside the connection alone.
+        _ if encrypted => open("tcp"),
         Transport::Udp => open("udp").map_err(|failure| match is_refusal(&failure) {
             true => {
                 Failure { why: format!("it does not offer UDP: {}; set transport = \"auto\"", failure.why), ..failure }
@@ -218,6 +241,22 @@ fn open_rtsp(url: &str, transport: Transport, interrupt: &Interrupt) -> Result<I
             }),
             opened => opened,
         },
+    }
+}
+
+/// FFmpeg never holds the login: it speaks to the relay.
+fn open_over(over: &str, url: &str, allow_basic: bool, interrupt: &Interrupt) -> Result<Opened, Failure> {
+    let relay = Relay::start(url, allow_basic, interrupt).map_err(|why| Failure::from(why.as_str()))?;
+    let mut options = opening::bounded(true);
+    options.set("rtsp_transport", over);
+    // A sound track on which nothing comes must not be waited for.
+    options.set("allowed_media_types", "video");
+    // What a description names must not reach anything but the camera.
+    options.set("protocol_whitelist", "rtsp,rtp,tcp,udp");
+    match opening::open_url(relay.url(), None, options, true, interrupt) {
+        Ok(input) => Ok(Opened { relay: Some(relay), ..input.into() }),
+        // Better words than libav has, and no refusal of a transport.
+        Err(failure) => Err(relay.why().map_or(failure, |why| Failure::from(why.as_str()))),
     }
 }
 

@@ -7,8 +7,6 @@ use std::process::ChildStderr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::config::masked;
-
 /// Bytes that are kept, the last ones.
 const KEPT: usize = 2048;
 /// Characters that are told, the last ones.
@@ -67,47 +65,44 @@ fn keep(mut stderr: ChildStderr, kept: &Mutex<VecDeque<u8>>) {
     }
 }
 
-/// Arguments that may be secrets or hold one: addresses with a login, and what
-/// follows or is joined to a name that says so.
+/// What of the arguments may not be repeated, the longest first. Nobody can tell which
+/// of them is a secret, so it is all of them but names of options and devices; of an
+/// option the value, of an address also its login alone.
 fn secrets(arguments: &[String]) -> Vec<String> {
-    let names = ["pass", "pwd", "secret", "token", "key", "auth", "user", "login", "cred"];
-    let is_name = |text: &str| {
-        let lower = text.to_ascii_lowercase();
-        lower.starts_with('-') && names.iter().any(|name| lower.contains(name))
-    };
-    let mut found = Vec::new();
-    for (at, argument) in arguments.iter().enumerate() {
-        let follows = at
-            .checked_sub(1)
-            .and_then(|before| arguments.get(before))
-            .is_some_and(|before| is_name(before) && !before.contains('='));
-        if argument.contains("://") || argument.contains('@') || (follows && !argument.starts_with('-')) {
-            found.push(argument.clone());
-        } else if let Some((name, value)) = argument.split_once('=')
-            && (is_name(name) || masked(argument) != argument.as_str())
-        {
-            found.push(value.to_owned());
+    let mut found: Vec<&str> = Vec::new();
+    for argument in arguments.iter().skip(1).filter(|argument| !argument.starts_with("/dev/")) {
+        match (argument.split_once('='), argument.strip_prefix('-')) {
+            (Some((_, value)), Some(_)) => found.push(value),
+            // "-pSECRET"
+            (None, Some(name)) if !name.starts_with('-') => found.extend(name.get(1..)),
+            (None, Some(_)) => {}
+            (_, None) => found.push(argument),
         }
     }
-    // What an address holds may be printed without the rest of it.
-    let within: Vec<String> = found
-        .iter()
-        .filter_map(|text| Some(text.split_once("://")?.1.rsplit_once('@')?.0))
-        .flat_map(|login| [Some(login), login.split_once(':').map(|(_, password)| password)])
-        .flatten()
-        .map(str::to_owned)
-        .collect();
-    found.extend(within);
+    let logins: Vec<&str> =
+        found.iter().filter_map(|text| Some(text.split_once("://")?.1.rsplit_once('@')?.0)).collect();
+    found.extend(logins.iter().flat_map(|login| login.split(':')).chain(logins.iter().copied()));
     found.retain(|secret| secret.len() >= SHORTEST_SECRET);
     found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    found
+    found.into_iter().map(str::to_owned).collect()
+}
+
+/// A line without words that hold an address with or without a login, and without what
+/// stands behind an equals sign.
+fn without_addresses(line: &str) -> String {
+    let plain = |word: &str| match word.split_once('=') {
+        _ if word.contains("://") || word.contains('@') => "***".to_owned(),
+        Some((name, value)) if !value.is_empty() => format!("{name}=***"),
+        _ => word.to_owned(),
+    };
+    line.split(' ').map(plain).collect::<Vec<_>>().join(" ")
 }
 
 /// One line without control characters and secrets, of the last `TOLD`
 /// characters.
 fn clean(text: &str, secrets: &[String]) -> String {
     let hidden = secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"));
-    let lines = hidden.lines().map(|line| masked(line).into_owned());
+    let lines = hidden.lines().map(without_addresses);
     // Colours and the like: an escape, a bracket, and up to a letter.
     let plain = |line: String| {
         let mut out = String::new();
@@ -153,6 +148,7 @@ mod tests {
     #[test]
     fn secrets_of_the_arguments_are_not_repeated() {
         let arguments = strings(&[
+            "/usr/bin/camera",
             "-i",
             "rtsp://joe:Zmhunter2Q@cam/1",
             "--password",
@@ -160,9 +156,12 @@ mod tests {
             "--api-key=Whunter4X",
             "/dev/video7",
             "joe@example.org:Vhunter5",
+            "-pUhunter6",
+            "Thunter7",
         ]);
         let said = "open rtsp://joe:Zmhunter2Q@cam/1: 401; login joe:Zmhunter2Q with Zmhunter2Q\nQhunter3Z Whunter4X \
-                    joe@example.org:Vhunter5: cannot open /dev/video7";
+                    joe@example.org:Vhunter5: Uhunter6 'Thunter7' http://a/?t=Shunter8 pw=Rhunter9 \
+                    cannot open /dev/video7";
         let told = clean(said, &secrets(&arguments));
         assert!(!told.contains("hunter"), "{told}");
         assert!(told.ends_with("cannot open /dev/video7"), "{told}");

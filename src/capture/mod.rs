@@ -25,6 +25,7 @@ mod repack;
 mod rgb;
 mod ring;
 mod room;
+mod rtsp;
 mod still;
 mod throttle;
 mod timeline;

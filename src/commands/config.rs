@@ -39,8 +39,9 @@ enum What {
     /// Checks the configuration file's text and prints all values in effect
     ///
     /// Prints TOML: what the file says, the defaults for the rest, paths as they
-    /// are resolved. Passwords in addresses are replaced by ***. Whether the things
-    /// it names exist and answer is told by `tawny check`.
+    /// are resolved. Of cameras' addresses only the scheme is shown, of programs only
+    /// their file's name, *** for the rest. Whether the things it names exist and
+    /// answer is told by `tawny check`.
     ///
     /// Example: tawny config show --config ./tawny.toml
     #[command(verbatim_doc_comment)]
@@ -63,11 +64,7 @@ pub fn run(args: &ConfigArgs) -> Result<(), CommandError> {
 }
 
 fn show(loaded: &config::Loaded) -> Result<String, CommandError> {
-    let mut config = loaded.config.clone();
-    for camera in &mut config.camera {
-        camera.source = camera.source.as_ref().map(config::Source::redacted);
-    }
-    let values = toml::to_string_pretty(&config)
+    let values = toml::to_string_pretty(&loaded.config)
         .map_err(|error| CommandError::Failed(format!("cannot write the configuration as TOML: {error}")))?;
     Ok(format!("# {}\n{values}", loaded.name()))
 }

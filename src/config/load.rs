@@ -126,7 +126,8 @@ pub fn parse(text: &str, name: &Path) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// On one line.
+/// On one line, and without what it quotes of the text, which may be a secret.
 fn sentence(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.split('"').step_by(2).collect::<Vec<_>>().join("\"…\"")
 }

@@ -13,6 +13,7 @@ mod model;
 mod operator_key;
 mod problem;
 mod profile;
+mod rtsp_url;
 mod rules;
 mod schema;
 mod secrets;
@@ -32,6 +33,6 @@ pub use model::{
 pub use operator_key::OperatorKey;
 pub use problem::ConfigError;
 pub use profile::{Effort, Profile};
+pub use rtsp_url::{Login, RtspUrl};
 pub use schema::schema;
-pub use secrets::masked;
-pub use source::{CommandSource, Source, SourceKind};
+pub use source::{CommandSource, Source, SourceKind, SourceLabel};

@@ -25,6 +25,7 @@ use super::day_window::DayWindow;
 use super::human::{ByteSize, HumanDuration};
 use super::operator_key::OperatorKey;
 use super::profile::Profile;
+use super::secrets;
 use super::source::Source;
 use crate::domain::{Group, Point};
 
@@ -143,13 +144,19 @@ pub struct CameraConfig {
     #[schemars(extend("x-kind" = "name", "pattern" = NAME))]
     pub name: String,
     /// Where the pictures come from; needed by `run`, `check` and `aim`. A
-    /// network camera ("rtsp://user:password@192.168.1.20/stream1", or rtsps://),
+    /// network camera ("rtsp://user:password@192.168.1.20/stream1", or rtsps://;
+    /// in user and password write %2F for '/', %3F for '?', %23 for '#', %40 for
+    /// '@' and %25 for '%'; nothing of it but "rtsp" is ever shown or logged),
     /// a local one ("/dev/video0"), a video file ("clip.mp4"; relative paths
     /// start at this file's folder), or a program that writes video to its
     /// standard output, given as a list of its arguments, never through a shell:
     /// { command = ["rpicam-vid", "-t", "0", "--inline", "-o", "-"], format = "h264" }
     #[schemars(example = "clip.mp4")]
     pub source: Option<Source>,
+    /// Network cameras only: whether one that asks for Basic gets the password, and
+    /// with it anybody on the way and whoever answers in the camera's place. Cameras
+    /// that ask for a Digest, nearly all, never get it and do not need this.
+    pub allow_basic: bool,
     /// Video files only: play at the speed of the recording, not as fast as
     /// possible.
     #[schemars(extend("x-default" = true))]
@@ -184,6 +191,7 @@ impl Default for CameraConfig {
         CameraConfig {
             name: "camera".into(),
             source: None,
+            allow_basic: false,
             realtime: None,
             looped: None,
             transport: None,
@@ -740,11 +748,13 @@ pub struct UplinkConfig {
     /// connect.
     #[schemars(example = ["nmcli", "connection", "up", "modem"])]
     #[schemars(length(min = 1))]
+    #[serde(serialize_with = "secrets::serialize_command")]
     pub link_up: Option<Vec<String>>,
     /// Program and arguments that take the network down when the unit has said
     /// goodbye; at a stop of the program it is given half a second.
     #[schemars(example = ["nmcli", "connection", "down", "modem"])]
     #[schemars(length(min = 1))]
+    #[serde(serialize_with = "secrets::serialize_command")]
     pub link_down: Option<Vec<String>>,
     /// How long `link_up` and `link_down` may take; then they are killed, with
     /// all that they started.

@@ -126,6 +126,11 @@ impl Rules<'_> {
         if let Some(problem) = camera.source.as_ref().and_then(|source| source.problem()) {
             self.report(&[Step::Key("source")], problem.into_owned());
         }
+        let is_network = matches!(camera.source.as_ref().map(|source| source.kind()), None | Some(SourceKind::Rtsp(_)));
+        if camera.allow_basic && !is_network {
+            let message = "'allow_basic' is for network cameras only; this source is none".into();
+            self.report(&[Step::Key("allow_basic")], message);
+        }
         let is_file = matches!(camera.source.as_ref().map(|source| source.kind()), None | Some(SourceKind::File(_)));
         for (key, is_set) in [("realtime", camera.realtime.is_some()), ("loop", camera.looped.is_some())] {
             if is_set && !is_file {

@@ -1,73 +1,115 @@
-//! Hiding passwords before text of a configuration is shown or logged.
+//! What of a line of a configuration may be repeated in a message.
+//!
+//! Looking for passwords misses those in an unknown form, so it is the other way
+//! round: a value is repeated only if it stands alone behind a key that holds no
+//! free text; everything else is hidden.
 
-use std::borrow::Cow;
 use std::ops::Range;
+use std::path::Path;
 
-/// What is shown instead of a secret.
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::schema::schema;
+
+/// What is shown instead of what may be a secret.
 pub(super) const MASK: &str = "***";
 
-/// Names after which, with `=` or `:` between, a secret follows.
-const SECRET_NAMES: [&str; 9] = ["password", "passwd", "passphrase", "pass", "pwd", "pw", "secret", "token", "key"];
-
-/// `text` (one line or one value) as logs and screens may show it: everything
-/// that looks like a password replaced by `***`.
-pub fn masked(text: &str) -> Cow<'_, str> {
-    let ranges = ranges(text);
-    if ranges.is_empty() {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len());
-    let mut from = 0;
-    for range in ranges {
-        shown.push_str(text.get(from..range.start).unwrap_or_default());
-        shown.push_str(MASK);
-        from = range.end;
-    }
-    shown.push_str(text.get(from..).unwrap_or_default());
-    Cow::Owned(shown)
+/// A program and its arguments as screens show it: the file's name, and whether
+/// there is more.
+pub(super) fn shown_command(command: &[String]) -> Vec<&str> {
+    let program = command.first().map_or("", String::as_str);
+    let name = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or(MASK);
+    std::iter::once(name).chain((command.len() > 1).then_some(MASK)).collect()
 }
 
-/// Where the secrets in `text` (one line or one value) are, in order and apart
-/// from each other: the password in `scheme://user:password@host`, and what
-/// follows a name such as `password=`, unless the name goes on as in
-/// `password_file=`.
-pub(super) fn ranges(text: &str) -> Vec<Range<usize>> {
+/// The same where one may be set.
+pub(super) fn serialize_command<S: Serializer>(
+    command: &Option<Vec<String>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    command.as_deref().map(shown_command).serialize(serializer)
+}
+
+/// Where in `line` the text is that may not be shown: all, but for the heading of
+/// a section, or for a key and, if that holds no secrets, its value.
+pub(super) fn hidden(line: &str) -> Option<Range<usize>> {
+    let text = line.trim();
+    let start = line.len() - line.trim_start().len();
+    let end = start + text.len();
+    if text.is_empty() || is_heading(text) {
+        return None;
+    }
+    let Some((key, value)) = text.split_once('=').filter(|(key, _)| is_key(key.trim())) else {
+        return Some(start..end);
+    };
+    let value_end = value.find('#').unwrap_or(value.len());
+    let (shown, comment) = value.split_at(value_end);
+    let value_start = start + key.len() + 1 + (shown.len() - shown.trim_start().len());
+    let from = if (holds_no_secret(key.trim()) && is_one_value(shown)) || is_trifle(shown.trim()) {
+        (!comment.is_empty()).then_some(end - comment.len())
+    } else {
+        (value_start < end).then_some(value_start)
+    };
+    from.map(|from| from..end)
+}
+
+/// `[section]`, `[[section]]`.
+fn is_heading(text: &str) -> bool {
+    let inside = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inside.is_some_and(|inside| inside.trim_matches(['[', ']']).split('.').all(|part| is_known(part.trim())))
+}
+
+fn is_key(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+}
+
+/// One value of TOML, and not the beginning of another key or URL behind it.
+fn is_one_value(text: &str) -> bool {
+    !["=", "://", "@", "{", "\"\"\"", "'''"].iter().any(|sign| text.contains(sign))
+}
+
+/// Too little to be a secret, whatever the key.
+fn is_trifle(value: &str) -> bool {
+    ["true", "false"].contains(&value) || (value.len() <= 3 && value.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Whether the schema knows `key`, and knows it as nothing but numbers, choices
+/// and texts of a form in which there is no room for a secret.
+fn holds_no_secret(key: &str) -> bool {
+    let name = key.rsplit('.').next().unwrap_or(key);
     let mut found = Vec::new();
-    for (at, _) in text.match_indices("://") {
-        let start = at + 3;
-        let rest = text.get(start..).unwrap_or_default();
-        let authority = rest.split(['/', '?', '"', '\'', ' ', '\t', ',']).next().unwrap_or_default();
-        if let Some((user_info, _)) = authority.rsplit_once('@')
-            && let Some(colon) = user_info.find(':')
-        {
-            found.push(start + colon + 1..start + user_info.len());
+    find(schema(), name, &mut found);
+    !found.is_empty() && found.iter().all(|schema| is_plain(schema))
+}
+
+fn is_known(name: &str) -> bool {
+    let mut found = Vec::new();
+    find(schema(), name, &mut found);
+    !found.is_empty()
+}
+
+/// The schemas of all keys called `name`.
+fn find<'a>(schema: &'a Value, name: &str, found: &mut Vec<&'a Value>) {
+    let Some(keys) = schema["properties"].as_object() else { return };
+    for (key, value) in keys {
+        if key == name {
+            found.push(value);
         }
+        find(value, name, found);
+        find(&value["items"], name, found);
     }
-    // Lengths in bytes stay the same under ASCII lower-casing.
-    let lower = text.to_ascii_lowercase();
-    for name in SECRET_NAMES {
-        for (at, _) in lower.match_indices(name) {
-            let after = at + name.len();
-            let rest = text.get(after..).unwrap_or_default();
-            let value = rest.trim_start_matches([' ', '\t', '"', '\'']);
-            let Some(value) = value.strip_prefix(['=', ':']) else { continue };
-            let value = value.trim_start_matches([' ', '\t', '"', '\'']);
-            let start = text.len() - value.len();
-            let end = value.find(['&', '"', '\'', '\n']).map_or(text.len(), |n| start + n);
-            if start < end {
-                found.push(start..end);
-            }
-        }
+}
+
+fn is_plain(schema: &Value) -> bool {
+    let is_choice = schema["enum"].is_array() || schema["oneOf"].is_array();
+    match schema["type"].as_str() {
+        Some("integer" | "number" | "boolean") => true,
+        // A private key may be pasted where a public one belongs.
+        Some("string") => is_choice || schema["x-kind"].as_str().is_some_and(|kind| kind != "operator_key"),
+        Some("array") => is_plain(&schema["items"]),
+        _ => is_choice,
     }
-    found.sort_by_key(|range| range.start);
-    let mut apart: Vec<Range<usize>> = Vec::with_capacity(found.len());
-    for range in found {
-        match apart.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => apart.push(range),
-        }
-    }
-    apart
 }
 
 #[cfg(test)]
@@ -75,27 +117,52 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn masked(line: &str) -> String {
+        let mut shown = line.to_owned();
+        if let Some(range) = hidden(line) {
+            shown.replace_range(range, MASK);
+        }
+        shown
+    }
+
     #[test]
-    fn hides_passwords_and_nothing_else() {
-        for (text, shown) in [
-            ("rtsp://admin:hunter2@cam:554/1", "rtsp://admin:***@cam:554/1"),
-            ("rtsp://admin:p@ss@cam/1", "rtsp://admin:***@cam/1"),
-            ("rtsp://cam:554/a@b:c", "rtsp://cam:554/a@b:c"),
-            ("rtsp://cam/?user=a&password=hunter2&channel=1", "rtsp://cam/?user=a&password=***&channel=1"),
-            ("password = \"hunter2\"", "password = \"***\""),
-            ("Password: hunter2", "Password: ***"),
+    fn shows_keys_and_harmless_values_and_nothing_else() {
+        for (line, shown) in [
+            ("window = 0", "window = 0"),
+            ("  name = 'on the road'", "  name = 'on the road'"),
+            ("confidence = 0.5 # rtsp://d:hunter2@f", "confidence = 0.5 ***"),
+            ("[uplink]", "[uplink]"),
+            ("[[camera.tripwire]]", "[[camera.tripwire]]"),
+            ("groups = [\"person\", \"person\"]", "groups = [\"person\", \"person\"]"),
             ("password_file = \"/etc/tawny/mqtt\"", "password_file = \"/etc/tawny/mqtt\""),
-            ("source = \"rtsp://a:b@c\" # rtsp://d:e@f", "source = \"rtsp://a:***@c\" # rtsp://d:***@f"),
-            ("rtsps://token@cam/1", "rtsps://token@cam/1"),
+            ("", ""),
+            ("source = \"rtsp://a:hunter2@c\" # rtsp://d:e@f", "source = ***"),
+            ("source = \"rtsp://cam/live/hunter2\"", "source = ***"),
+            ("broker = \"mqtt://joe:hun/ter2@h\"", "broker = ***"),
+            ("wndow = 5", "wndow = 5"),
+            ("pasword = 123456", "pasword = ***"),
+            ("password = \"hunter2\"", "password = ***"),
+            ("confidence = 0.5, source = \"rtsp://a:hunter2@c\"", "confidence = ***"),
+            ("camera = [{ name = \"c\", source = \"hunter2\", nmae = 1 }]", "camera = ***"),
+            ("name = \"\"\"hunter2", "name = ***"),
+            ("source \"rtsp://a:hunter2@c\"", "***"),
+            ("rtsp://a:hunter2@c\"\"\"", "***"),
+            ("  'hunter2',", "  ***"),
+            ("[hunter2]", "***"),
+            ("# hunter2", "***"),
+            ("\"rtsp://a:hunter2@c\" = 1", "***"),
+            ("source =", "source ="),
         ] {
-            assert_eq!(masked(text), shown);
+            assert_eq!(masked(line), shown);
         }
     }
 
     proptest! {
         #[test]
-        fn never_panics(text in "(\\PC|://|@|:|password|=){0,20}") {
-            let _ = masked(&text);
+        fn stays_inside_the_line(line in "(\\PC|[ =#'\"\\[\\]]|name|source|\t){0,20}") {
+            if let Some(range) = hidden(&line) {
+                prop_assert!(line.get(range).is_some_and(|text| !text.is_empty()));
+            }
         }
     }
 }

@@ -5,12 +5,17 @@ use std::fmt;
 use std::path::Path;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::secrets;
+use super::problem::quoted;
+use super::rtsp_url::RtspUrl;
+use super::secrets::{MASK, shown_command};
 
-/// Where a camera's pictures come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Where a camera's pictures come from. It prints as its kind alone: addresses,
+/// paths, queries and arguments may all hold secrets. [`Source::label`] is what
+/// messages say.
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Source {
     /// `rtsp://…` or `rtsps://…`, a V4L2 device (`/dev/video0`) or a video file.
@@ -19,19 +24,8 @@ pub enum Source {
     Command(CommandSource),
 }
 
-/// The location, or the program with its arguments; passwords and all: print
-/// [`Source::redacted`].
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Location(text) => f.write_str(text),
-            Source::Command(source) => f.write_str(&source.command.join(" ")),
-        }
-    }
-}
-
 /// A program that writes video to its standard output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommandSource {
     /// The program and its arguments; no shell is involved.
@@ -42,8 +36,57 @@ pub struct CommandSource {
     pub format: String,
 }
 
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Source({})", self.label())
+    }
+}
+
+impl fmt::Debug for CommandSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CommandSource({})", program_name(&self.command))
+    }
+}
+
+/// For people who look at their own configuration: what cannot hold a secret, and
+/// `***` for the rest.
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (self, self.kind()) {
+            (_, SourceKind::Command(source)) => {
+                let command = shown_command(&source.command);
+                let mut table = serializer.serialize_struct("CommandSource", 2)?;
+                table.serialize_field("command", &command)?;
+                table.serialize_field("format", &source.format)?;
+                table.end()
+            }
+            (_, SourceKind::Rtsp(_)) => serializer.collect_str(&format_args!("{}://{MASK}", self.label())),
+            // A mistyped address is taken for a file's name.
+            (Source::Location(text), _) if text.contains(['@', '?', ':', '=']) => serializer.serialize_str(MASK),
+            (Source::Location(text), _) => serializer.serialize_str(text),
+            (Source::Command(_), _) => serializer.serialize_str(MASK),
+        }
+    }
+}
+
+/// What messages say of a source, beside its camera's name: its kind, and of a
+/// program the name of its file. The only thing in which a source is printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceLabel(Cow<'static, str>);
+
+impl fmt::Display for SourceLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The file's name of a program.
+fn program_name(command: &[String]) -> &str {
+    shown_command(command).first().copied().unwrap_or(MASK)
+}
+
 /// A source, told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SourceKind<'a> {
     /// A network camera: the whole `rtsp://` or `rtsps://` URL, password
     /// included.
@@ -71,16 +114,17 @@ impl Source {
         }
     }
 
-    /// The source as logs and screens may show it: without passwords.
-    pub fn redacted(&self) -> Source {
-        let hide = |text: &String| secrets::masked(text).into_owned();
-        match self {
-            Source::Location(text) => Source::Location(hide(text)),
-            Source::Command(source) => Source::Command(CommandSource {
-                command: source.command.iter().map(hide).collect(),
-                format: source.format.clone(),
-            }),
-        }
+    /// What messages say of it.
+    pub fn label(&self) -> SourceLabel {
+        SourceLabel(match self.kind() {
+            SourceKind::Rtsp(url) if url.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("rtsps")) => {
+                "rtsps".into()
+            }
+            SourceKind::Rtsp(_) => "rtsp".into(),
+            SourceKind::Device(_) => "device".into(),
+            SourceKind::File(_) => "file".into(),
+            SourceKind::Command(source) => format!("program {}", quoted(program_name(&source.command))).into(),
+        })
     }
 
     /// Makes the path of a video file start at `folder` if it is relative.
@@ -99,21 +143,17 @@ impl Source {
         match self {
             Source::Location(text) if text.is_empty() => Some("this source is empty".into()),
             Source::Location(text) if text.contains('\0') => Some("a source cannot contain NUL".into()),
-            Source::Location(text) => match scheme(text)? {
-                (name, rest) if ["rtsp", "rtsps"].iter().any(|known| name.eq_ignore_ascii_case(known)) => {
-                    let address = rest.split(['/', '?']).next().unwrap_or("");
-                    let host = address.rsplit('@').next().unwrap_or("");
-                    (host.is_empty() || host.starts_with(':'))
-                        .then(|| "this URL names no host; write for example \"rtsp://192.168.1.20/stream1\"".into())
+            Source::Location(text) => match scheme(text) {
+                Some((name, _)) if is_rtsp(name) => RtspUrl::parse(text).err().map(Cow::from),
+                Some((name, _)) => {
+                    let known = OTHER_SCHEMES.iter().find(|known| name.eq_ignore_ascii_case(known));
+                    let name = known.map_or("such a URL".into(), |known| format!("'{known}://'"));
+                    Some(format!("{name} is not supported; {FORMS}").into())
                 }
-                (name, _) => Some(
-                    format!(
-                        "'{}://' is not supported; a source is an rtsp:// or rtsps:// URL, a device such as \
-                         /dev/video0, a video file's path, or {{ command = […], format = \"…\" }}",
-                        name.escape_debug()
-                    )
-                    .into(),
-                ),
+                None if text.trim().split(':').next().is_some_and(is_rtsp) => {
+                    Some(format!("a network camera's address begins with rtsp:// or rtsps://; {FORMS}").into())
+                }
+                None => None,
             },
             Source::Command(source) if source.command.first().is_none_or(String::is_empty) => {
                 Some("the command is empty; its first string is the program's name".into())
@@ -124,6 +164,17 @@ impl Source {
             Source::Command(_) => None,
         }
     }
+}
+
+/// What a source may be.
+const FORMS: &str = "a source is an rtsp:// or rtsps:// URL, a device such as /dev/video0, a video file's path, or \
+                     { command = […], format = \"…\" }";
+
+/// Schemes of which a message may say that they are not supported.
+const OTHER_SCHEMES: [&str; 8] = ["http", "https", "rtmp", "rtp", "udp", "srt", "file", "onvif"];
+
+fn is_rtsp(scheme: &str) -> bool {
+    ["rtsp", "rtsps"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
 /// A URL's scheme and what follows `://`; `None` for a path.
@@ -139,16 +190,29 @@ mod tests {
 
     #[test]
     fn sources_are_told_apart_by_their_form() {
-        let kind = |text: &str| format!("{:?}", Source::Location(text.into()).kind());
-        assert_eq!(kind("rtsp://cam/1"), "Rtsp(\"rtsp://cam/1\")");
-        assert_eq!(kind("/dev/video0"), "Device(\"/dev/video0\")");
-        assert_eq!(kind("/dev/shm/clip.mp4"), "File(\"/dev/shm/clip.mp4\")");
-        assert_eq!(kind("night 3/clip.mp4"), "File(\"night 3/clip.mp4\")");
+        for (text, label) in [
+            ("rtsp://cam/1", "rtsp"),
+            ("RTSPS://cam/1", "rtsps"),
+            ("/dev/video0", "device"),
+            ("/dev/shm/clip.mp4", "file"),
+            ("night 3/clip.mp4", "file"),
+        ] {
+            assert_eq!(Source::Location(text.into()).label().to_string(), label, "{text}");
+        }
     }
 
     #[test]
     fn malformed_sources_are_refused() {
-        for bad in ["", "rtsp://", "rtsp:///stream", "rtsp://user:pw@/stream", "http://cam/video", "a\0b"] {
+        for bad in [
+            "",
+            "rtsp://",
+            "rtsp:///stream",
+            "rtsp://user:pw@/stream",
+            "http://cam/video",
+            "a\0b",
+            "rtsp:/u:p@cam/",
+            " RTSP://cam",
+        ] {
             assert!(Source::Location(bad.into()).problem().is_some(), "{bad:?}");
         }
         for good in ["rtsp://cam", "rtsps://u:p@cam:554/a?b=c", "RTSP://cam", "/dev/video0", "clip.mp4", "a: //b.mp4"] {
@@ -165,8 +229,24 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_hidden() {
-        let shown = Source::Location("rtsp://admin:hunter2@cam/1".into()).redacted();
-        assert_eq!(shown, Source::Location("rtsp://admin:***@cam/1".into()));
+    fn no_source_prints_more_than_its_kind() {
+        let command = ["/opt/cam/grab", "--password", "hunter2"].map(str::to_owned).to_vec();
+        let sources = [
+            Source::Location("rtsp://admin:hunter2@10.9.8.7/1?token=hunter2".into()),
+            Source::Location("rtsps://cam/hunter2".into()),
+            Source::Location("admin:hunter2@10.9.8.7/1".into()),
+            Source::Command(CommandSource { command, format: "h264".into() }),
+        ];
+        for (source, shown) in sources.iter().zip([
+            "Source(rtsp) rtsp \"rtsp://***\"",
+            "Source(rtsps) rtsps \"rtsps://***\"",
+            "Source(file) file \"***\"",
+            "Source(program 'grab') program 'grab' {\"command\":[\"grab\",\"***\"],\"format\":\"h264\"}",
+        ]) {
+            let json = serde_json::to_string(source).unwrap_or_default();
+            assert_eq!(format!("{source:?} {} {json}", source.label()), shown);
+        }
+        let clip = Source::Location("/data/clip.mp4".into());
+        assert_eq!(serde_json::to_string(&clip).unwrap_or_default(), "\"/data/clip.mp4\"");
     }
 }

@@ -135,7 +135,7 @@ impl Player {
         let mut input = VideoInput::open(source, settings, &self.interrupt)?;
         let info = input.info().clone();
         if let Some(doubt) = info.doubt(self.fps) {
-            tracing::warn!("{}: {doubt}", source.redacted());
+            tracing::warn!("{}: {doubt}", source.label());
         }
         let mut decoder = self.gating.decoder(&info)?;
         run.timeline = Recorded::new(start, info.frame_interval, info.counted);

@@ -135,7 +135,8 @@ fn pem_words(e: &rustls::pki_types::pem::Error, what: &str) -> String {
     match e {
         Error::Io(e) => e.to_string(),
         Error::NoItemsFound => format!("holds no {what} in PEM form"),
-        other => other.to_string(),
+        // The library's words quote the file, which may hold a key.
+        _ => format!("is damaged: its {what} is no PEM"),
     }
 }
 

@@ -9,11 +9,89 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+/// How a camera asks for a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// RFC 7617: hands over the password.
+    Basic,
+    /// RFC 2617 with MD5, as nearly all cameras have it: no `qop`.
+    Md5,
+    /// RFC 7616 with SHA-256 and `qop=auth`.
+    Sha256,
+}
+
+/// Who may see a camera's pictures, and what was said to it.
+#[derive(Debug)]
+pub struct Guard {
+    scheme: Scheme,
+    user: String,
+    password: String,
+    /// Each `Authorization` that it was given.
+    pub given: std::sync::Mutex<Vec<String>>,
+}
+
+impl Guard {
+    pub fn new(scheme: Scheme, user: &str, password: &str) -> Guard {
+        Guard { scheme, user: user.to_owned(), password: password.to_owned(), given: std::sync::Mutex::default() }
+    }
+
+    pub fn md5(user: &str, password: &str) -> Guard {
+        Guard::new(Scheme::Md5, user, password)
+    }
+
+    fn challenge(&self) -> &'static str {
+        match self.scheme {
+            Scheme::Basic => "WWW-Authenticate: Basic realm=\"camera\"\r\n",
+            Scheme::Md5 => "WWW-Authenticate: Digest realm=\"camera\", nonce=\"5ca1ab1e\"\r\n",
+            Scheme::Sha256 => {
+                "WWW-Authenticate: Digest realm=\"camera\", nonce=\"5ca1ab1e\", algorithm=SHA-256, qop=\"auth\"\r\n"
+            }
+        }
+    }
+
+    fn accepts(&self, method: &str, authorization: &str) -> bool {
+        use base64::Engine;
+        if authorization.is_empty() {
+            return false;
+        }
+        self.given.lock().unwrap().push(authorization.to_owned());
+        if let Some(text) = authorization.strip_prefix("Basic ") {
+            let login = format!("{}:{}", self.user, self.password);
+            return self.scheme == Scheme::Basic && text == base64::engine::general_purpose::STANDARD.encode(login);
+        }
+        let fields: std::collections::HashMap<&str, &str> = authorization
+            .trim_start_matches("Digest ")
+            .split(", ")
+            .filter_map(|field| field.split_once('='))
+            .map(|(name, value)| (name, value.trim_matches('"')))
+            .collect();
+        let field = |name: &str| fields.get(name).copied().unwrap_or_default();
+        let hash = |text: String| match self.scheme {
+            Scheme::Sha256 => hex(&<sha2::Sha256 as sha2::Digest>::digest(text)),
+            _ => hex(&<md5::Md5 as md5::Digest>::digest(text)),
+        };
+        let (who, what) =
+            (hash(format!("{}:camera:{}", self.user, self.password)), hash(format!("{method}:{}", field("uri"))));
+        let expected = match self.scheme {
+            Scheme::Basic => return false,
+            Scheme::Md5 => hash(format!("{who}:5ca1ab1e:{what}")),
+            Scheme::Sha256 => hash(format!("{who}:5ca1ab1e:{}:{}:auth:{what}", field("nc"), field("cnonce"))),
+        };
+        field("username") == self.user && field("response") == expected
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What is wrong with a camera.
 #[derive(Debug, Default)]
 pub struct Whims {
     /// It wants a password and likes none.
     pub denies: bool,
+    /// It asks for this login.
+    pub guard: Option<Guard>,
     /// It stays connected and sends nothing while this is set.
     pub silent: AtomicBool,
     /// It hangs up after so many RTP packets.
@@ -147,7 +225,7 @@ fn serve(mut client: TcpStream, clip: &Path, running: &AtomicBool, whims: &Whims
     let mut source = None;
     let mut reader = BufReader::new(client.try_clone().unwrap());
     loop {
-        let (mut method, mut sequence) = (String::new(), String::new());
+        let (mut method, mut sequence, mut authorization) = (String::new(), String::new(), String::new());
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line).unwrap_or(0) == 0 {
@@ -158,6 +236,8 @@ fn serve(mut client: TcpStream, clip: &Path, running: &AtomicBool, whims: &Whims
                 line.split(' ').next().unwrap().clone_into(&mut method);
             } else if let Some(number) = line.strip_prefix("CSeq: ") {
                 number.clone_into(&mut sequence);
+            } else if let Some(given) = line.strip_prefix("Authorization: ") {
+                given.clone_into(&mut authorization);
             } else if line.is_empty() {
                 break;
             }
@@ -174,6 +254,14 @@ fn serve(mut client: TcpStream, clip: &Path, running: &AtomicBool, whims: &Whims
         if whims.denies && method != "OPTIONS" {
             let answer = "RTSP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"camera\"\r\n";
             if client.write_all(format!("{answer}CSeq: {sequence}\r\n\r\n").as_bytes()).is_err() {
+                return;
+            }
+            continue;
+        }
+        let asks = whims.guard.as_ref().filter(|guard| method != "OPTIONS" && !guard.accepts(&method, &authorization));
+        if let Some(guard) = asks {
+            let answer = format!("RTSP/1.0 401 Unauthorized\r\nCSeq: {sequence}\r\n{}\r\n", guard.challenge());
+            if client.write_all(answer.as_bytes()).is_err() {
                 return;
             }
             continue;
