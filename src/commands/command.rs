@@ -28,7 +28,7 @@ use crate::uplink::{Question, Standing, ask};
 ///
 /// Example: tawny command --broker mqtts://broker.local --unit gate --key alice.key pause 2h
 ///
-/// Example: tawny command … --within 6h pause 2h    # to a unit that sleeps
+/// To one that sleeps: tawny command --broker mqtts://broker.local --unit gate --key alice.key --within 6h pause 2h
 #[derive(Debug, Args)]
 pub struct CommandArgs {
     /// Where the unit is connected.

@@ -104,9 +104,12 @@ impl Signer<'_> {
         if state != "online" {
             // What it calls itself is not to be trusted on a terminal.
             let state: String = state.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
-            let within = if self.hold.v1 { String::new() } else { format!(" within {} (--within)", self.hold.within) };
+            let (unit, within) = (self.unit, self.hold.within);
             // Nobody is left to tell if stderr is closed.
-            let _ = writeln!(io::stderr(), "{} is {state}; it gets the command if it is back{within}", self.unit);
+            let _ = writeln!(
+                io::stderr(),
+                "{unit} is {state}; it gets the command if it is back within {within} (--within)"
+            );
         }
     }
 
