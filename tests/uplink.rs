@@ -66,7 +66,9 @@ impl Unit {
         let (journal, thread) = Journal::open(options, Beat::unwatched()).unwrap();
         before(&journal);
         let setup = UplinkSetup {
-            settings: settings(config).with_alerts_of(&[road()]),
+            settings: settings(config)
+                .with_alerts_of(&[road()])
+                .with_journal_of_before(journal.status().last_seq() > 0),
             journal: journal.clone(),
             announce: true,
             health: Some(HealthFeed {

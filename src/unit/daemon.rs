@@ -96,6 +96,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let clock = options.clock.clone();
     // Before the journal, so that a wrong model is no run that crashed.
     let detector = Detector::open(&config.detector)?;
+    let had_journal = config.journal.path.exists();
     let (journal, journal_thread) = Journal::open(options, beats.register("journal"))?;
     let _timekeeping =
         Timekeeping::start(clock.clone(), config.clock.gpsd.clone(), journal.clone(), beats.register("clock"))?;
@@ -117,6 +118,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         evidence: evidence.as_ref(),
         desk: &desk,
         beats: &beats,
+        had_journal,
     };
     let uplink = start_uplink(&parts)?;
     let cameras = start_cameras(&parts, detector, asks)?;
@@ -142,6 +144,8 @@ struct Parts<'a> {
     evidence: Option<&'a Evidence>,
     desk: &'a OrderDesk,
     beats: &'a Heartbeats,
+    /// There was a journal before this start.
+    had_journal: bool,
 }
 
 /// The evidence writer, running.
@@ -197,7 +201,7 @@ fn signals() -> std::io::Result<Receiver<()>> {
 }
 
 fn start_uplink(parts: &Parts<'_>) -> Result<Option<UplinkHandle>, RunError> {
-    let Parts { config, clock, journal, stats, evidence, desk, beats } = *parts;
+    let Parts { config, clock, journal, stats, evidence, desk, beats, had_journal } = *parts;
     if config.uplink.broker.is_none() {
         return Ok(None);
     }
@@ -224,7 +228,8 @@ fn start_uplink(parts: &Parts<'_>) -> Result<Option<UplinkHandle>, RunError> {
         settings: LinkSettings::load_with(&config.unit, &config.uplink, clock)?
             .with_alerts_of(&config.camera)
             .with_home_assistant(config)
-            .with_orders(desk.orders()),
+            .with_orders(desk.orders())
+            .with_journal_of_before(had_journal),
         journal: journal.clone(),
         announce: true,
         health: Some(HealthFeed { interval: config.health.interval.0, render: Box::new(render) }),
@@ -268,7 +273,7 @@ impl Cameras {
 }
 
 fn start_cameras(parts: &Parts<'_>, detector: Detector, asks: Vec<Receiver<Ask>>) -> Result<Cameras, RunError> {
-    let Parts { config, clock, journal, stats, evidence, desk, beats } = *parts;
+    let Parts { config, clock, journal, stats, evidence, desk, beats, .. } = *parts;
     let classes = detector.classes().clone();
     let detector = SharedDetector::new(detector);
     let (sender, ended) = crossbeam_channel::bounded(config.camera.len().max(1));

@@ -56,7 +56,7 @@ impl Link {
             let part = secret(random);
             self.note_client_id(&part);
             // A journal of before may belong to a name of before.
-            self.former.due = self.announce && self.journal.status().last_seq() > 1;
+            self.former.due = self.announce && self.settings.had_former_id;
             part
         });
         self.settings.client_id = named(&self.settings.client_base, &part);

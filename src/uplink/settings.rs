@@ -80,6 +80,8 @@ pub struct LinkSettings {
     /// Without its random part.
     pub(super) client_base: String,
     pub(super) client_id: String,
+    /// A version whose names could be guessed may have left something at the broker.
+    pub(super) had_former_id: bool,
     pub(super) topics: Topics,
     pub(super) window: u16,
     pub(super) max_packet: u32,
@@ -139,6 +141,7 @@ impl LinkSettings {
         Ok(LinkSettings {
             client_id: client_id::passing(&client_base),
             client_base,
+            had_former_id: false,
             topics: Topics::new(&unit.prefix, &unit.id),
             window: uplink.window.clamp(1, 1000),
             max_packet: u32::try_from(uplink.max_packet.0).unwrap_or(u32::MAX).min(LARGEST_PACKET),
@@ -173,6 +176,14 @@ impl LinkSettings {
     #[must_use]
     pub fn with_client_id(mut self, id: String) -> LinkSettings {
         self.client_id = id;
+        self
+    }
+
+    /// Whether the unit's journal is older than this run of the program: then commands may
+    /// wait at the broker under the name that it had before names were random.
+    #[must_use]
+    pub fn with_journal_of_before(mut self, it_is: bool) -> LinkSettings {
+        self.had_former_id = it_is;
         self
     }
 
