@@ -445,23 +445,27 @@ impl Timekeeper {
         proven.map_or(self.made, |proven| proven.max(self.made))
     }
 
-    /// The time by which certificates are judged, and whether something vouches for it
-    /// (else it may well be later).
+    /// The time by which certificates are judged.
     ///
     /// It is what the unit's sources say *now*, and never before what is
     /// [proven](Self::proven). What they have said before does not matter, not even a
     /// moment ago: a lie of theirs has no effect once it is over.
-    pub fn utc_for_certificates(&self, now: Mono) -> (UtcMillis, bool) {
+    pub fn utc_for_certificates(&self, now: Mono) -> UtcMillis {
         let estimate = self.estimate(now);
-        let vouched = estimate.bound_us.is_some();
         let kernel = self.kernel_us.unwrap_or(i64::MIN);
         let offset = match self.synchronised_us {
             Some(said) if rank(estimate.source) <= rank(TimeSource::Ntp) => said,
-            _ if vouched => estimate.offset_us,
+            _ if estimate.bound_us.is_some() => estimate.offset_us,
             _ => kernel,
         };
         let said = UtcMillis(offset.saturating_add(mono_us(now)).div_euclid(1_000));
-        (said.max(self.proven(now)), vouched)
+        said.max(self.proven(now))
+    }
+
+    /// Whether `t` may be over for all that is known, though the time by which certificates
+    /// are judged is earlier: nothing vouches for that, and the unit has been alive then.
+    pub fn may_be_over(&self, t: UtcMillis, now: Mono) -> bool {
+        self.estimate(now).bound_us.is_none() && t <= self.utc(now)
     }
 
     /// UTC − CLOCK_BOOTTIME is proven to be at least this, by the journal alone.

@@ -181,11 +181,16 @@ impl SystemClock {
         keeper.resume_running(was, now);
     }
 
-    /// The time by which certificates are judged, and whether something vouches for it
-    /// ([`Timekeeper::utc_for_certificates`]).
-    pub fn utc_for_certificates(&self) -> (UtcMillis, bool) {
+    /// The time by which certificates are judged ([`Timekeeper::utc_for_certificates`]).
+    pub fn utc_for_certificates(&self) -> UtcMillis {
         let (mono, keeper, _) = self.observed();
         keeper.utc_for_certificates(mono)
+    }
+
+    /// [`Timekeeper::may_be_over`], now.
+    pub fn may_be_over(&self, t: UtcMillis) -> bool {
+        let (mono, keeper, _) = self.observed();
+        keeper.may_be_over(t, mono)
     }
 
     /// A certificate was verified that is valid from `t` on.
@@ -333,7 +338,7 @@ mod tests {
         let stamp = clock.now();
         assert!(stamp.mono_ms >= before.as_millis());
         assert_eq!(stamp.boot, boot_id());
-        assert!(stamp.t >= program_made() && clock.utc_for_certificates().0 >= program_made());
+        assert!(stamp.t >= program_made() && clock.utc_for_certificates() >= program_made());
         assert!(program_made() > UtcMillis::parse("2026-01-01T00:00:00Z").unwrap());
     }
 

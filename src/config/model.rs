@@ -543,8 +543,8 @@ pub struct JournalConfig {
     /// path starts at this file's folder, as everywhere here.
     #[schemars(extend("x-kind" = "path"))]
     pub path: PathBuf,
-    /// How long events are kept after they were delivered. Counts only while the
-    /// clock is synchronised.
+    /// How long events are kept after they were delivered, in time that the unit has
+    /// run: no clock has a word in it, and while the unit is off nothing grows old.
     #[schemars(extend("x-min" = "1h", "x-max" = "36500d"))]
     pub keep: HumanDuration,
     /// Room for events; the file may be a third larger. When it is used up,
@@ -609,7 +609,7 @@ pub struct EvidenceConfig {
     /// The longest clip; the next one begins with the next sighting.
     #[schemars(extend("x-min" = "5s", "x-max" = "1h"))]
     pub clip_max: HumanDuration,
-    /// How long files are kept. Counts only while the clock is synchronised.
+    /// How long files are kept, in time that the unit has run.
     #[schemars(extend("x-min" = "1h", "x-max" = "36500d"))]
     pub keep: HumanDuration,
     /// Room for all files. When it is used up, clips go first, then full-size

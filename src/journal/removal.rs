@@ -1,15 +1,20 @@
 //! The statements that remove events, as `retention.rs` decides. Each step is a
 //! transaction of its own.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::lost::{self, GivenUp};
 use super::marks::Delivery;
 use super::retention::{Removed, Step};
 use super::schema::ROW_OVERHEAD;
-use super::store::{Moment, Store, append, get, put, signed, stored, text, unsigned};
+use super::store::{BUSY_PATIENCE, Moment, Store, append, get, put, signed, stored, text, unsigned};
 use crate::clock::RunningMs;
 use crate::event::{Class, Draft};
+
+/// How long the writer is away for the log's sake: events wait meanwhile.
+const NO_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Rows that one step looks at, at most.
 const LOOK_AT: usize = 2000;
@@ -89,6 +94,16 @@ impl Store {
     /// far as no reader is in the way.
     pub fn truncate_log(&self) -> rusqlite::Result<()> {
         self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+}
+
+impl Store {
+    /// The same without waiting for a reader; whether none was in the way.
+    pub fn try_to_truncate_log(&self) -> rusqlite::Result<bool> {
+        self.db.busy_timeout(NO_PATIENCE)?;
+        let busy = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        self.db.busy_timeout(BUSY_PATIENCE)?;
+        Ok(busy? == 0)
     }
 }
 
@@ -204,7 +219,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
     use std::sync::{Arc, Mutex};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     const LIMITS: Limits = Limits { keep: Duration::from_secs(3600), max_bytes: 12_000 };
 

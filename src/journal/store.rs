@@ -66,6 +66,9 @@ pub(super) struct Store {
     pub(super) clock_state: ClockState,
 }
 
+/// For another process's checkpoint or recovery.
+pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(10);
+
 /// SQLite has signed integers only.
 pub(super) fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
@@ -80,7 +83,7 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // Readers never block a writer in WAL mode; only another process's
     // checkpoint or recovery can.
-    db.busy_timeout(Duration::from_secs(10))?;
+    db.busy_timeout(BUSY_PATIENCE)?;
     keep_wal_on_close(&db, true)?;
     Ok(db)
 }

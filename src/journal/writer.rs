@@ -87,7 +87,7 @@ pub(super) struct Writer {
     unreadable: u32,
     /// When old damaged journals were last looked for.
     aside_looked_at: Option<Instant>,
-    /// Nothing that was deleted for its age is left in the write-ahead log.
+    /// Nothing that was deleted is left in the write-ahead log.
     erased: bool,
     retention: Retention,
     space: Space,
@@ -348,8 +348,10 @@ impl Writer {
             }
         }
         // The write-ahead log still has it, as it was.
-        if !self.retention.is_aging() && !std::mem::replace(&mut self.erased, true) {
-            self.truncate_log();
+        if !self.erased && !self.retention.is_aging() {
+            // Another time, if a reader is in the way.
+            let done = self.store.as_ref().is_some_and(|store| store.try_to_truncate_log().unwrap_or(false));
+            self.erased = done;
         }
     }
 
@@ -414,8 +416,8 @@ impl Writer {
                 if removal.aged > 0 {
                     info!("{} events older than journal.keep are deleted", removal.aged);
                     self.status.aged(removal.aged);
-                    self.erased = false;
                 }
+                self.erased &= removal.removed.events == 0 && removal.given_up == 0;
                 if removal.added > 0 {
                     self.queued = (self.queued + removal.added).saturating_sub(removal.given_up);
                     let last = self.status.last_seq() + removal.added;

@@ -3,6 +3,10 @@
 //! What was sent is noted now and then, by date, so that a start of the program does
 //! not begin the day anew. Where nobody knows the date nothing is noted: a unit that is
 //! switched on once a day would never have a new day.
+//!
+//! A time server may lie, or be set about. So the date begins a new day only when half of
+//! one has really passed since the last began (but for the first), and a day that the date
+//! does not end is over all the same.
 
 use std::time::Duration;
 
@@ -12,6 +16,12 @@ use tokio::time::Instant;
 use crate::domain::UtcMillis;
 
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// No two days begin closer together by their dates.
+const SHORTEST_DAY: Duration = Duration::from_secs(12 * 3600);
+
+/// No day lasts longer, whatever the date.
+const LONGEST_DAY: Duration = Duration::from_secs(25 * 3600);
 
 /// A note is due when one part in so many of the limit was sent since the last.
 const NOTES_A_DAY: u64 = 50;
@@ -35,6 +45,8 @@ pub(super) struct Budget {
     /// Of that, for replies to what nobody signed; a start of the program begins anew.
     for_anybody: u64,
     started: Instant,
+    /// When the present day began; `None` for the one in which the program started.
+    began: Option<Instant>,
     day: Option<Day>,
     /// What an earlier run noted, until it is known whether that was today.
     earlier: Option<Spent>,
@@ -52,7 +64,7 @@ enum Day {
 impl Budget {
     /// So many bytes a day; no limit if `None`.
     pub fn new(limit: Option<u64>, now: Instant) -> Budget {
-        Budget { limit, spent: 0, for_anybody: 0, started: now, day: None, earlier: None, noted: 0 }
+        Budget { limit, spent: 0, for_anybody: 0, started: now, began: None, day: None, earlier: None, noted: 0 }
     }
 
     /// What an earlier run noted; nonsense is none.
@@ -82,8 +94,12 @@ impl Budget {
             (Some(Day::Running(before)), Day::Running(today)) => before != today,
             _ => false,
         };
-        if new_day {
+        let lasted = |began| now.saturating_duration_since(began);
+        let may_end = self.began.is_none_or(|began| lasted(began) >= SHORTEST_DAY);
+        let must_end = lasted(self.began.unwrap_or(self.started)) >= LONGEST_DAY;
+        if (new_day && may_end) || must_end {
             (self.spent, self.noted, self.for_anybody) = (0, 0, 0);
+            self.began = Some(now);
         }
         if let Day::Utc(today) = day
             && let Some(earlier) = self.earlier.take()
@@ -175,6 +191,27 @@ mod tests {
         assert!(budget.is_left_for_anybody());
         budget.spend(1000);
         assert!(!budget.is_left_for_anybody());
+    }
+
+    #[test]
+    fn a_date_that_is_set_about_gives_neither_many_days_nor_none() {
+        let start = Instant::now();
+        let day = |day: i64| Some(UtcMillis(day * 86_400_000));
+        let minute = Duration::from_secs(60);
+        let days = |date: &dyn Fn(u32) -> i64| {
+            let mut budget = Budget::new(Some(100), start);
+            let mut days = 0;
+            for n in 0..10 * 1440 {
+                budget.spend(100);
+                budget.time(day(date(n)), start + minute * n);
+                days += u32::from(budget.is_left());
+            }
+            days
+        };
+        assert_eq!(days(&|n| 20_000 + i64::from(n / 1440)), 9);
+        // Another date each minute; and one that is set back again and again.
+        let (many, one) = (days(&|n| 20_000 + i64::from(n % 2)), days(&|_| 20_000));
+        assert!(many <= 21 && (8..=10).contains(&one), "{many}, {one}");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! Certificates are judged by what the unit's clocks say now, and never by less than what
 //! is proven: the day the program was made, the day the broker's last certificate was
 //! made, and the time that the unit has run since. No time server can move that, in
-//! either direction. While nothing vouches for the time, it may be later than anybody
-//! knows: a certificate that is not valid yet then is proof that it is, since its
-//! authority has signed it. So a unit that wakes in 1970 still connects.
+//! either direction. While nothing vouches for the time, a certificate that is not valid
+//! yet may be so by the last time known to the journal: a unit that wakes in 1970 still
+//! connects.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ struct CertificateTime(SystemClock);
 
 impl TimeProvider for CertificateTime {
     fn current_time(&self) -> Option<UnixTime> {
-        unix(self.0.utc_for_certificates().0)
+        unix(self.0.utc_for_certificates())
     }
 }
 
@@ -56,8 +56,10 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verify = |at| self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at);
         let from = valid_from(end_entity);
-        let verified = match (verify(now), from.and_then(unix)) {
-            (Err(e), Some(from)) if is_too_early(&e) && !self.clock.utc_for_certificates().1 => verify(from),
+        let verified = match (verify(now), from) {
+            (Err(e), Some(from)) if is_too_early(&e) && self.clock.may_be_over(from) => {
+                unix(from).map_or(Err(e), verify)
+            }
             (judged, _) => judged,
         };
         if let (Ok(_), Some(from)) = (&verified, from) {

@@ -199,6 +199,9 @@ fn an_expired_certificate_stays_expired_when_the_time_is_set_back() {
     // The stolen one ended before the one that the broker has now was made.
     let stolen = authority.broker("stolen", -24 * 60, -20);
     let present = authority.broker("present", -10, 24 * 60);
+    // Nothing vouches for the time yet, so nothing is there that a time server would have
+    // to contradict for a while.
+    shim.set(0, false);
     let unit = Unit::new(&authority.config(&present));
     let daemon = shim.start(&unit);
     daemon.wait_log(CONNECTED);
@@ -237,12 +240,6 @@ fn a_lie_about_the_time_keeps_a_unit_from_its_broker_no_longer_than_it_lasts() {
     assert!(!daemon.log().contains(CONNECTED));
     shim.set(0, true);
     // Within a minute: nothing is waited for longer than that.
-    daemon.wait_log(CONNECTED);
-    assert_eq!(daemon.terminate().code, Some(0));
-    // A unit without any time takes a certificate of its authority for a proof of it.
-    shim.set(-YEAR, false);
-    let young = Unit::new(&authority.config(&broker));
-    let daemon = shim.start(&young);
     daemon.wait_log(CONNECTED);
     assert_eq!(daemon.terminate().code, Some(0));
 }

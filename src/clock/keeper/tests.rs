@@ -192,7 +192,11 @@ fn a_restart_goes_on_where_it_was_and_a_new_boot_is_later_than_the_last() {
     rebooted.kernel(KernelTime { mono: at(5 * S), utc_us: 5 * S, max_error_us: None, leap: false });
     assert_eq!(rebooted.utc(at(5 * S)), UtcMillis((TRUE + 105 * S) / 1_000));
     // That is a guess by what a time server said: nobody's certificate is judged by it.
-    assert_eq!(rebooted.utc_for_certificates(at(5 * S)), (MADE, false));
+    assert_eq!(rebooted.utc_for_certificates(at(5 * S)), MADE);
+    // But one that was valid then already is not one of the future.
+    let alive = (TRUE + 105 * S) / 1_000;
+    assert!(rebooted.may_be_over(UtcMillis(alive), at(5 * S)));
+    assert!(!rebooted.may_be_over(UtcMillis(alive + 1), at(5 * S)));
 }
 
 #[test]
@@ -210,16 +214,16 @@ fn a_last_known_time_that_was_wrong_does_not_last() {
 }
 
 fn judged(keeper: &Timekeeper, mono: i64) -> i64 {
-    keeper.utc_for_certificates(at(mono)).0.0 - (TRUE + mono) / 1_000
+    keeper.utc_for_certificates(at(mono)).0 - (TRUE + mono) / 1_000
 }
 
 #[test]
 fn certificates_are_judged_by_who_vouches_for_the_time() {
     let mut keeper = keeper();
     keeper.kernel(kernel(0, 20 * YEAR, None));
-    assert_eq!(keeper.utc_for_certificates(at(0)), (UtcMillis((TRUE + 20 * YEAR) / 1_000), false));
+    assert_eq!(keeper.utc_for_certificates(at(0)), UtcMillis((TRUE + 20 * YEAR) / 1_000));
     fixes(&mut keeper, 10 * S, 0);
-    assert!(judged(&keeper, 10 * S).abs() < 1_000 && keeper.utc_for_certificates(at(10 * S)).1);
+    assert!(judged(&keeper, 10 * S).abs() < 1_000 && !keeper.may_be_over(MADE, at(10 * S)));
     keeper.kernel(kernel(20 * S, 20 * YEAR, Some(20_000)));
     assert!(judged(&keeper, 20 * S).abs() < 1_000, "satellites are believed before the network");
 }
@@ -237,7 +241,7 @@ fn a_time_server_that_lied_for_a_week_has_no_effect_on_certificates_a_moment_lat
     let mut rebooted = Timekeeper::new(8, MADE);
     rebooted.resume(&keeper.saved(at(end)), at(S));
     rebooted.kernel(KernelTime { mono: at(S), utc_us: S, max_error_us: None, leap: false });
-    assert_eq!(rebooted.utc_for_certificates(at(S)), (MADE, false));
+    assert_eq!(rebooted.utc_for_certificates(at(S)), MADE);
     keeper.kernel(kernel(end, 0, Some(20_000)));
     assert_eq!(judged(&keeper, end), 0);
     assert_eq!(keeper.running(at(end)), RunningMs(7 * 86_400_000), "nothing is older for it");
@@ -263,7 +267,7 @@ fn what_a_certificate_has_proven_no_clock_can_take_back() {
     next.resume(&serde_json::from_str(&saved).unwrap(), at(9 * S));
     next.kernel(KernelTime { mono: at(9 * S), utc_us: 9 * S, max_error_us: None, leap: false });
     let proven = from.0 + 3_740_000 - 374;
-    assert_eq!(next.utc_for_certificates(at(9 * S)).0, UtcMillis(proven));
+    assert_eq!(next.utc_for_certificates(at(9 * S)), UtcMillis(proven));
     // An earlier one takes nothing back, and the time that the unit has run adds to it.
     next.certificate_from(UtcMillis(from.0 - 1), at(9 * S));
     assert_eq!(next.proven(at(19 * S)).0 / 100, (proven + 9_999) / 100);
