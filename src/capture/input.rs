@@ -65,10 +65,11 @@ impl StreamInfo {
     /// What to say of a recording whose times are a guess, or of a rate that is set in
     /// vain.
     pub fn doubt(&self, fps: Option<f64>) -> Option<&'static str> {
+        // An encoder that notes its rate makes the demuxer count at that.
+        let guessed = self.frame_interval.is_none_or(|interval| interval == DEMUXERS_INTERVAL);
         match (self.has_clock, fps) {
             (true, Some(_)) => Some("fps is set, but this file has times of its own: they count"),
-            // An encoder that notes its rate makes the demuxer count at that.
-            (false, None) if self.frame_interval.is_none_or(|interval| interval == DEMUXERS_INTERVAL) => {
+            (false, _) if guessed && !self.counted => {
                 Some("this file has no times: its pictures are taken to be 25 a second; set fps if they are not")
             }
             _ => None,

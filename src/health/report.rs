@@ -270,6 +270,7 @@ mod tests {
         let stats = CameraStats::default();
         stats.frame_arrived(Mono::from_micros(1_000_000));
         stats.light(crate::domain::Light::Infrared);
+        stats.timed_by(crate::capture::TimedBy::OffPace(0.84));
         stats.looked.record(Duration::from_millis(30));
         stats.committed.record(Duration::from_millis(40));
         HealthReport::new(Inputs {

@@ -275,9 +275,7 @@ impl Watching {
             self.close(SightingEnd::Left);
         }
         self.forget_stream();
-        if recording
-            && let Some(doubt) = info.doubt(info.frame_interval.map(|d| 1.0 / d.as_secs_f64()).filter(|_| info.counted))
-        {
+        if let Some(doubt) = info.doubt(None).filter(|_| recording) {
             tracing::warn!("{doubt}");
         }
         self.source = Some((info.clone(), recording));
@@ -302,7 +300,8 @@ impl Watching {
                     recording,
                     behind: false,
                     last_stamp: i64::MIN,
-                    live: LiveTimeline::new(info.frame_interval, info.has_clock),
+                    // What an encoder notes need not be what comes.
+                    live: LiveTimeline::new(info.frame_interval.filter(|_| info.counted), info.has_clock),
                     media: self.media_time.then(|| Recorded::new(now, info.frame_interval, info.counted)),
                     info: info.clone(),
                 });

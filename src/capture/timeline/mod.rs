@@ -59,9 +59,13 @@ pub struct Stamps {
 const MAX_REORDERING_US: i64 = 4_000_000;
 
 impl Stamps {
-    /// The stamp that grows from packet to packet, if both are sound.
+    /// The stamp that grows from packet to packet, if both are sound. Nothing is shown
+    /// before it is decoded: a stamp that says so was made up, behind a stray one.
     fn in_order_us(self) -> Option<i64> {
-        self.dts_us.or(self.pts_us)
+        match (self.pts_us, self.dts_us) {
+            (Some(pts), Some(dts)) => Some(dts.min(pts)),
+            (pts, dts) => dts.or(pts),
+        }
     }
 
     /// By how much the picture is shown later than it is decoded; `None` if that
@@ -69,7 +73,8 @@ impl Stamps {
     fn reordering_us(self) -> Option<i64> {
         match (self.pts_us, self.dts_us) {
             (Some(pts), Some(dts)) => {
-                Some(pts.saturating_sub(dts)).filter(|us| (-MAX_REORDERING_US..=MAX_REORDERING_US).contains(us))
+                let later = pts.saturating_sub(dts);
+                (-MAX_REORDERING_US..=MAX_REORDERING_US).contains(&later).then_some(later.max(0))
             }
             _ => Some(0),
         }

@@ -71,6 +71,14 @@ fn an_interval_that_comes_from_stray_stamps_is_not_gone_by() {
 }
 
 #[test]
+fn a_stamp_for_decoding_that_is_later_than_the_one_for_showing_is_made_up() {
+    // As libav has it behind a stray stamp.
+    let stamps = |n: i64| Stamps { pts_us: Some(n * 80 * MS), dts_us: Some((n * 80 + n % 2 * 480) * MS) };
+    let at: Vec<i64> = places(80, (0..100).map(stamps)).into_iter().map(|(at, _)| at).collect();
+    assert_eq!(at, (0..100).map(|n| n * 80).collect::<Vec<_>>());
+}
+
+#[test]
 fn pauses_between_clips_are_kept() {
     // A camera that records what moves: ten seconds, then nothing for a while.
     let stamp = |n: i64| n * 40 + [0, 2_000, 300_000, 3_000_000, 3_001_500][(n / 250) as usize];
