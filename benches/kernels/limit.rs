@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use ffmpeg_next as ffmpeg;
 use rustix::time::ClockId;
 use tawny::capture::{Decoder, Frame, Interrupt, VideoInput};
-use tawny::config::{DetectorConfig, Source};
+use tawny::config::{DetectorConfig, Source, Transport};
 use tawny::detect::Detector;
 
 use crate::cpu_ms;
@@ -63,8 +63,8 @@ fn inference_ms(size: &str) -> Result<f64, String> {
 fn decode(clip: &str) -> Result<(u64, f64), String> {
     let path = Path::new(clip).to_str().ok_or("the name is not UTF-8")?;
     let start = cpu_ms(ClockId::ProcessCPUTime);
-    let mut input =
-        VideoInput::open(&Source::Location(path.to_owned()), &Interrupt::default()).map_err(|e| e.to_string())?;
+    let mut input = VideoInput::open(&Source::Location(path.to_owned()), Transport::Auto, &Interrupt::default())
+        .map_err(|e| e.to_string())?;
     let mut decoder = Decoder::open(input.info()).map_err(|e| e.to_string())?;
     let (mut packet, mut frame, mut frames) = (ffmpeg::Packet::empty(), Frame::empty(), 0);
     loop {
