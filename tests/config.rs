@@ -423,6 +423,7 @@ fn the_default_file_has_every_key_at_its_default() {
     let expected = CameraConfig {
         realtime: Some(true),
         looped: Some(false),
+        transport: Some(config::Transport::Auto),
         tripwire: camera.tripwire.clone(),
         zone: camera.zone.clone(),
         ..CameraConfig::default()

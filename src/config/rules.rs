@@ -162,6 +162,8 @@ impl Rules<'_> {
                     self.report(&[Step::Key("transport")], message.into());
                 }
             }
+            // It says what holds anyhow.
+            _ if transport == Transport::Auto => {}
             _ => {
                 let message = "'transport' is for network cameras only (rtsp://); this source is none";
                 self.report(&[Step::Key("transport")], message.into());

@@ -294,7 +294,7 @@ struct Bits {
 impl Bits {
     fn put(&mut self, value: u32, count: u32) -> &mut Bits {
         for bit in (0..count).rev() {
-            if self.filled % 8 == 0 {
+            if self.filled.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             *self.bytes.last_mut().unwrap() |= ((value >> bit & 1) as u8) << (7 - self.filled % 8);
