@@ -2,6 +2,7 @@
  * Stills: JPEG bytes by unit and sighting, from the store or as they come, as
  * URLs that an `<img>` may show. Only what begins like a JPEG is taken.
  */
+import { MAX_PIXELS, pixelsOf } from '../wire/jpeg.ts'
 import type { Store } from './store.ts'
 
 /** Pictures held as URLs at a time; the one not asked for the longest goes first. */
@@ -9,7 +10,7 @@ const MAX_URLS = 300
 export const MAX_STILL_BYTES = 2 * 1024 * 1024
 
 export function isJpeg(bytes: Uint8Array): boolean {
-  return bytes.length > 4 && bytes.length <= MAX_STILL_BYTES && bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff
+  return bytes.length > 4 && bytes.length <= MAX_STILL_BYTES && bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff && pixelsOf(bytes) <= MAX_PIXELS
 }
 
 /** 64 hexadecimal digits. Fails where the page was not served over TLS or from this machine. */
@@ -38,8 +39,7 @@ export class Stills {
     this.names.add(name)
     this.fresh.set(name, bytes)
     this.revoke(name)
-    const oldest = this.fresh.keys().next().value
-    if (this.fresh.size > MAX_URLS && oldest !== undefined) this.fresh.delete(oldest)
+    if (this.fresh.size > MAX_URLS) this.letGo()
   }
 
   has(unit: string, id: string): boolean {
@@ -79,6 +79,17 @@ export class Stills {
 
   private async bytes(unit: string, id: string): Promise<Uint8Array | undefined> {
     return this.fresh.get(`${unit} ${id}`) ?? (await this.store?.still(unit, id).catch(() => undefined))
+  }
+
+  /** The oldest picture of the unit with most of them. */
+  private letGo(): void {
+    const counts = new Map<string, number>()
+    const unitOf = (name: string): string => name.slice(0, name.indexOf(' '))
+    for (const name of this.fresh.keys()) counts.set(unitOf(name), (counts.get(unitOf(name)) ?? 0) + 1)
+    const most = Math.max(...counts.values())
+    for (const name of this.fresh.keys()) {
+      if (counts.get(unitOf(name)) === most) return void this.fresh.delete(name)
+    }
   }
 
   private revoke(name: string): void {
