@@ -127,6 +127,9 @@ export class App {
   private trim(): void {
     this.fleet.book.trim(MAX_EVENTS)
     this.sinceTrim = 0
+    const heavy = this.stills.letGoBeyond()
+    this.letGo += heavy.length
+    void this.store?.deleteStills(heavy).catch(() => this.cannotKeep())
     void this.store?.trim(Date.now()).then((stills) => {
       this.letGo += stills
     }, () => this.cannotKeep())
@@ -220,7 +223,8 @@ export class App {
       return
     }
     if (topic?.is === 'event' || topic?.is === 'still') {
-      this.sinceTrim += 1
+      // A large picture counts for several.
+      this.sinceTrim += 1 + Math.floor(payload.length / 65_536)
       if (this.sinceTrim >= TRIM_AFTER) this.trim()
     }
     try {

@@ -129,6 +129,13 @@ export class Store {
     return (await result(this.db.transaction('stills').objectStore('stills').getAllKeys())) as [string, string][]
   }
 
+  async deleteStills(names: readonly [string, string][]): Promise<void> {
+    if (names.length === 0) return
+    const transaction = this.db.transaction('stills', 'readwrite')
+    for (const name of names) transaction.objectStore('stills').delete([...name])
+    await finished(transaction)
+  }
+
   /** Removes what is beyond the bounds; how many stills went. */
   async trim(now: number): Promise<number> {
     await this.trimFairly('events', MAX_EVENTS)

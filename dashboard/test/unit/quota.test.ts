@@ -31,6 +31,16 @@ test('a unit that floods takes neither events nor pictures of another', () => {
   return stills.sha256('quiet', 'x').then((sum) => assert.equal(sum?.length, 64))
 })
 
+test('large pictures of one unit make room for the small ones of others', () => {
+  const stills = new Stills()
+  stills.add('quiet', 'x', new Uint8Array(1_000))
+  for (let i = 0; i < 100; i++) stills.add('flood', `s${i}`, new Uint8Array(50_000))
+  const gone = stills.letGoBeyond(1_000_000)
+  assert.deepEqual([gone.length, gone[0], stills.count], [81, ['flood', 's0'], 20])
+  assert.ok(stills.has('quiet', 'x') && stills.has('flood', 's99') && !stills.has('flood', 's0'))
+  assert.deepEqual(stills.letGoBeyond(1_000_000), [])
+})
+
 test('twenty thousand names make no more columns and rows than eyes can follow, and all is counted', () => {
   const book = new Book()
   const day = dayOf(T0, 'utc')
