@@ -258,6 +258,7 @@ mod tests {
         let stats = CameraStats::default();
         stats.frame_arrived(Mono::from_micros(1_000_000));
         stats.light(crate::domain::Light::Infrared);
+        stats.failed_looks.store(2, std::sync::atomic::Ordering::Relaxed);
         stats.looked.record(Duration::from_millis(30));
         stats.committed.record(Duration::from_millis(40));
         HealthReport::new(Inputs {
