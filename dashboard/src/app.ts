@@ -23,6 +23,8 @@ import { parseTopic, partsTopic, subscriptions, unitTopic } from './wire/topics.
 /** How many events are read from the store at a time. */
 const PART = 4_000
 const TRIM_MS = 3_600_000
+/** After so many messages that are kept it is not waited for the next hour. */
+const TRIM_AFTER = 2_000
 
 export class App {
   readonly fleet = new Fleet()
@@ -54,6 +56,9 @@ export class App {
   crossings = 0
   /** Messages that could not be read. */
   unreadable = 0
+  /** Pictures that made room for those of other units. */
+  letGo = 0
+  private sinceTrim = 0
   /** Requests for missing events under way, by unit. */
   readonly asking = new Map<string, asking.Asking>()
   private client?: Link
@@ -90,12 +95,12 @@ export class App {
       this.stills.store = store
       this.writer = new Writer(store, () => this.cannotKeep())
       const { status, health } = await store.units()
-      for (const row of status) this.fleet.takeStatus(row.unit, row.status)
-      for (const row of health) this.fleet.takeHealth(row.unit, row.health)
+      for (const row of status) if (this.fleet.admits(row.unit)) this.fleet.takeStatus(row.unit, row.status)
+      for (const row of health) if (this.fleet.admits(row.unit)) this.fleet.takeHealth(row.unit, row.health)
       this.stills.restore(await store.stillNames())
       this.changed()
       for await (const rows of store.events(PART)) {
-        this.fleet.restore(rows)
+        this.fleet.restore(rows.filter(({ e }) => this.fleet.admits(e.unit)))
         // Let the page answer between two parts.
         await new Promise((resolve) => setTimeout(resolve))
       }
@@ -122,7 +127,13 @@ export class App {
   /** Keeps memory and disk within their bounds. */
   private trim(): void {
     this.fleet.book.trim(MAX_EVENTS)
-    void this.store?.trim(Date.now()).catch(() => this.cannotKeep())
+    this.sinceTrim = 0
+    const heavy = this.stills.letGoBeyond()
+    this.letGo += heavy.length
+    void this.store?.deleteStills(heavy).catch(() => this.cannotKeep())
+    void this.store?.trim(Date.now()).then((stills) => {
+      this.letGo += stills
+    }, () => this.cannotKeep())
   }
 
   async connect(broker: Broker): Promise<void> {
@@ -207,6 +218,16 @@ export class App {
   private receive(prefix: string, { topic: name, payload, retained, done }: Incoming): void {
     const topic = parseTopic(prefix, name)
     const now = Date.now()
+    if (topic && !this.fleet.admits(topic.unit)) {
+      done()
+      this.changed()
+      return
+    }
+    if (topic?.is === 'event' || topic?.is === 'still') {
+      // A large picture counts for several.
+      this.sinceTrim += 1 + Math.floor(payload.length / 65_536)
+      if (this.sinceTrim >= TRIM_AFTER) this.trim()
+    }
     try {
       switch (topic?.is) {
         case 'event': {

@@ -163,6 +163,7 @@ fn thread_count(configured: u16) -> usize {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::onnx::testing as onnx;
     use super::*;
     use crate::capture::{Colour, Matrix, Plane, Rotation};
     use crate::domain::Group;
@@ -186,6 +187,30 @@ mod tests {
         let mut found = Vec::new();
         detector.detect(&grey(&[114; 64 * 48], 64, 48), None, 0.3, &mut found).unwrap();
         assert_eq!(found, []);
+    }
+
+    #[test]
+    fn a_look_that_gives_no_numbers_is_an_error_and_not_an_empty_picture() {
+        // The root of what is left of 0.9: of a bright picture none.
+        let keep = [onnx::field(1, b"keepdims"), onnx::number(3, 0), onnx::number(20, 2)].concat();
+        let nodes = [
+            onnx::node("ReduceMean", &["images"], &["mean"], &[keep]),
+            onnx::node("Sub", &["most", "mean"], &["rest"], &[]),
+            onnx::node("Sqrt", &["rest"], &["root"], &[]),
+            onnx::node("Mul", &["table", "root"], &["output0"], &[]),
+        ];
+        let tensors =
+            [onnx::tensor("table", 1, &[1, 7, 4], &[0; 112]), onnx::tensor("most", 1, &[], &0.9f32.to_le_bytes())];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root.onnx");
+        std::fs::write(&path, onnx::model(&[onnx::value("output0", &[1, 7, 4])], &nodes, &tensors)).unwrap();
+        let config = DetectorConfig { model: Some(path), ..DetectorConfig::default() };
+        let mut detector = Detector::open(&config).unwrap();
+        let mut found = Vec::new();
+        detector.detect(&grey(&[114; 64 * 64], 64, 64), None, 0.3, &mut found).unwrap();
+        let error = detector.detect(&grey(&[255; 64 * 64], 64, 64), None, 0.3, &mut found).unwrap_err().to_string();
+        assert!(error.contains("it gives no numbers (NaN or infinity) for 28 of the 28"), "{error}");
+        detector.detect(&grey(&[114; 64 * 64], 64, 64), None, 0.3, &mut found).unwrap();
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The model's graph in ONNX Runtime: a tensor in, numbers out.
 
+use std::sync::Arc;
+
 use half::f16;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue, SessionOutputs};
@@ -36,7 +38,14 @@ pub struct GraphInput<'a> {
 impl Graph {
     /// A session that costs nothing between its runs: the pools' threads
     /// sleep instead of spinning.
-    pub fn open(runtime: &Runtime, bytes: &[u8], threads: usize) -> ort::Result<Graph> {
+    ///
+    /// `weights` are the files that the model names, by its names for them.
+    pub fn open(
+        runtime: &Runtime,
+        bytes: &[u8],
+        weights: Vec<(String, Arc<[u8]>)>,
+        threads: usize,
+    ) -> ort::Result<Graph> {
         let mut builder = Session::builder(runtime.environment())?
             .with_log_level(ort::logging::LogLevel::Warning)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -44,6 +53,9 @@ impl Graph {
             .with_intra_threads(threads.max(1))?
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?;
+        for (name, content) in weights {
+            builder = builder.with_external_initializer_file_in_memory(name, content)?;
+        }
         Ok(Graph { session: builder.commit_from_memory(bytes)?, converted: Default::default() })
     }
 
@@ -69,6 +81,7 @@ impl Graph {
         for ((name, view), buffer) in names.iter().zip(&mut views).zip(&mut self.converted) {
             let value = outputs.get(name.as_str()).ok_or_else(|| format!("there is no output {name}"))?;
             *view = floats(value, buffer).map_err(|reason| format!("output {name}: {reason}"))?;
+            are_numbers(name, view)?;
             used += 1;
         }
         read(views.get(..used).unwrap_or(&views));
@@ -88,6 +101,7 @@ impl Graph {
             if let (Some(value), Some(_)) = (given.get(output.name.as_str()), output.element) {
                 output.shape = value.shape().to_vec();
                 buffer = floats(value, &mut buffer)?.to_vec();
+                are_numbers(&output.name, &buffer)?;
             }
             all.push(buffer);
         }
@@ -120,6 +134,25 @@ fn image_value<'t>(input: &GraphInput<'t>) -> ort::Result<SessionInputValue<'t>>
         Tensor::Halves(halves) => TensorRef::from_array_view((shape, halves.as_slice()))?.into(),
         Tensor::Floats(floats) => TensorRef::from_array_view((shape, floats.as_slice()))?.into(),
     })
+}
+
+/// No more than so many in a hundred values may be none: a single column of a wide
+/// table, such as the scores, is more.
+const STRAY_PERCENT: usize = 1;
+
+/// A model that is broken, or too large for its type of numbers, gives NaN or
+/// infinity where a box or a score should be: nothing is found, and nobody is told.
+fn are_numbers(output: &str, values: &[f32]) -> Result<(), String> {
+    // Zero times any number is zero: one pass that the processor takes at a stride.
+    let sum = values.chunks(4096).map(|some| some.iter().map(|value| value * 0.0).sum::<f32>()).sum::<f32>();
+    if sum == 0.0 {
+        return Ok(());
+    }
+    let stray = values.iter().filter(|value| !value.is_finite()).count();
+    if stray * 100 <= values.len() * STRAY_PERCENT {
+        return Ok(());
+    }
+    Err(format!("it gives no numbers (NaN or infinity) for {stray} of the {} values of output {output}", values.len()))
 }
 
 fn words(error: ort::Error) -> String {

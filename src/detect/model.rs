@@ -1,6 +1,7 @@
 //! Loading an ONNX model and finding out what it is.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -8,8 +9,10 @@ use super::classes::Classes;
 use super::family::{Element, FAMILIES, Head, ImageInput, Recognised, Signature, TensorInfo, recognise};
 use super::graph::{Graph, GraphInput};
 use super::letterbox::{Fit, Letterbox};
+use super::model_file::{ModelFile, ModelFileError};
 use super::names::{self, NamesSource};
 use super::preprocess::{InputSpec, Sample, Tensor};
+use super::room::{Room, is_shortage};
 use super::runtime::{Runtime, RuntimeError};
 use crate::config::DetectorConfig;
 use crate::domain::{BBox, to_hex};
@@ -18,22 +21,24 @@ use crate::domain::{BBox, to_hex};
 /// less where the picture leaves bars.
 static BUILT_IN: &[u8] = include_bytes!("../../models/nanodet_g_u8_int8.onnx");
 
-/// Larger files are refused: no detector for a small computer is that large.
-const MAX_MODEL_BYTES: u64 = 512 << 20;
-
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// There is no ONNX Runtime to run it.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    /// The file cannot be read.
-    #[error("cannot read the model {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: std::io::Error,
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] ModelFileError),
+    /// It takes too much memory.
+    #[error(
+        "{model} needs more than {mib} MiB of memory, more than a detector of its size should, or than is free here; it is not loaded"
+    )]
+    TooMuchMemory {
+        /// Which model.
+        model: String,
+        /// What it was allowed.
+        mib: u64,
     },
     /// ONNX Runtime refuses it.
     #[error("ONNX Runtime cannot load {model}: {reason}")]
@@ -97,15 +102,31 @@ impl Model {
     /// inference threads. A model from outside is tried out on a grey
     /// picture: sizes that its file leaves open are known after that.
     pub fn load(runtime: &Runtime, config: &DetectorConfig, threads: usize) -> Result<Model, ModelError> {
-        let read;
-        let (bytes, title) = match &config.model {
-            None => (BUILT_IN, "the built-in model".to_owned()),
-            Some(path) => {
-                read = read_file(path)?;
-                (read.as_slice(), path.display().to_string())
-            }
+        let Some(path) = &config.model else {
+            let title = "the built-in model".to_owned();
+            return Model::from_bytes(runtime, config, threads, BUILT_IN, Vec::new(), title);
         };
-        let mut graph = Graph::open(runtime, bytes, threads)
+        let title = path.display().to_string();
+        let file = ModelFile::read(path)?;
+        let (hash, room) = (file.hash(), Room::for_model(file.size()));
+        let loaded = Model::from_bytes(runtime, config, threads, &file.bytes, file.weights, title.clone());
+        loaded.map(|model| Model { hash, ..model }).map_err(|error| match error {
+            ModelError::Refused { reason, .. } | ModelError::Unknown { reason, .. } if is_shortage(&reason) => {
+                ModelError::TooMuchMemory { model: title, mib: room.mib() }
+            }
+            other => other,
+        })
+    }
+
+    fn from_bytes(
+        runtime: &Runtime,
+        config: &DetectorConfig,
+        threads: usize,
+        bytes: &[u8],
+        weights: Vec<(String, Arc<[u8]>)>,
+        title: String,
+    ) -> Result<Model, ModelError> {
+        let mut graph = Graph::open(runtime, bytes, weights, threads)
             .map_err(|error| ModelError::Refused { model: title.clone(), reason: error.to_string() })?;
         let given = given_names(config, &graph)?;
         let (inputs, outputs) = graph.tensors();
@@ -135,15 +156,6 @@ impl Model {
             hash: short_hash(bytes),
         })
     }
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, ModelError> {
-    let unreadable = |source| ModelError::Unreadable { path: path.to_path_buf(), source };
-    let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if size > MAX_MODEL_BYTES {
-        return Err(unreadable(std::io::Error::other(format!("{size} bytes are too many for a detector"))));
-    }
-    std::fs::read(path).map_err(unreadable)
 }
 
 /// Class names that somebody gave, the most explicit first.
@@ -262,7 +274,9 @@ fn grey_tensor(model: &Signature) -> (Tensor, Letterbox) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::onnx::testing as onnx;
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn the_built_in_model_names_its_classes_itself() {
@@ -270,6 +284,114 @@ mod tests {
         let model = Model::load(runtime, &DetectorConfig::default(), 1).unwrap();
         assert_eq!((model.names_source, model.classes.len()), (NamesSource::Metadata, 80));
         assert_eq!(model.hash.len(), 12);
+    }
+
+    fn refused(bytes: &[u8], path: &Path) -> String {
+        std::fs::write(path, bytes).unwrap();
+        let config = DetectorConfig { model: Some(path.to_path_buf()), ..DetectorConfig::default() };
+        match Model::load(Runtime::load(None).unwrap(), &config, 1) {
+            Ok(model) => panic!("{model:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// A table [1, 7, 4] that a network would give, made of a constant.
+    fn constant(value: f32) -> Vec<u8> {
+        let shape: Vec<u8> = [1i64, 7, 4].iter().flat_map(|n| n.to_le_bytes()).collect();
+        let fill = [
+            onnx::field(1, b"value"),
+            onnx::field(5, &onnx::tensor("", 1, &[1], &value.to_le_bytes())),
+            onnx::number(20, 4),
+        ];
+        let nodes = [
+            onnx::node("ConstantOfShape", &["shape"], &["table"], &[fill.concat()]),
+            onnx::node(
+                "ReduceMean",
+                &["images"],
+                &["mean"],
+                &[[onnx::field(1, b"keepdims"), onnx::number(3, 0), onnx::number(20, 2)].concat()],
+            ),
+            onnx::node("Mul", &["mean", "zero"], &["none"], &[]),
+            onnx::node("Add", &["table", "none"], &["output0"], &[]),
+        ];
+        let tensors = [onnx::tensor("shape", 7, &[3], &shape), onnx::tensor("zero", 1, &[], &[0; 4])];
+        onnx::model(&[onnx::value("output0", &[1, 7, 4])], &nodes, &tensors)
+    }
+
+    #[test]
+    fn a_small_file_that_unfolds_to_gigabytes_is_refused_and_costs_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb.onnx");
+        let side = 30_000i64.to_le_bytes();
+        // Unfolded while it is loaded, and while it runs.
+        for (size, name) in [("shape", "constant"), ("grown", "run")] {
+            let shape = [side, side].concat();
+            let grow = [
+                onnx::node("Shape", &["images"], &["sizes"], &[]),
+                onnx::node("ReduceMax", &["sizes"], &["longest"], &[]),
+                onnx::node("Mul", &["longest", "shape"], &["grown"], &[]),
+            ];
+            let bomb = [
+                onnx::node("ConstantOfShape", &[size], &["huge"], &[]),
+                onnx::node("ReduceSum", &["huge"], &["sum"], &[]),
+                onnx::node("Mul", &["images", "sum"], &["output0"], &[]),
+            ];
+            let nodes: Vec<Vec<u8>> =
+                if name == "run" { grow.into_iter().chain(bomb).collect() } else { bomb.to_vec() };
+            let model = onnx::model(
+                &[onnx::value("output0", &[1, 3, 32, 32])],
+                &nodes,
+                &[onnx::tensor("shape", 7, &[2], &shape)],
+            );
+            let words = refused(&model, &path);
+            assert!(words.contains("bomb.onnx needs more than 1024 MiB of memory"), "{name}: {words}");
+        }
+        // What was lowered for it is as before.
+        assert_eq!(rustix::process::getrlimit(rustix::process::Resource::Data).current, None);
+    }
+
+    #[test]
+    fn a_model_that_gives_no_numbers_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nan.onnx");
+        for value in [f32::NAN, f32::INFINITY] {
+            let words = refused(&constant(value), &path);
+            assert!(
+                words.contains("gives no numbers (NaN or infinity) for 28 of the 28 values of output output0"),
+                "{words}"
+            );
+        }
+        std::fs::write(&path, constant(0.25)).unwrap();
+        let config = DetectorConfig { model: Some(path), ..DetectorConfig::default() };
+        Model::load(Runtime::load(None).unwrap(), &config, 1).unwrap();
+    }
+
+    #[test]
+    fn weights_beside_the_model_are_used_from_any_working_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.onnx");
+        let nodes = [
+            onnx::node(
+                "ReduceMean",
+                &["images"],
+                &["mean"],
+                &[[onnx::field(1, b"keepdims"), onnx::number(3, 0), onnx::number(20, 2)].concat()],
+            ),
+            onnx::node("Mul", &["mean", "zero"], &["none"], &[]),
+            onnx::node("Add", &["w", "none"], &["output0"], &[]),
+        ];
+        let tensors = [onnx::external("w", &[1, 7, 4], "m.onnx.data"), onnx::tensor("zero", 1, &[], &[0; 4])];
+        let model = onnx::model(&[onnx::value("output0", &[1, 7, 4])], &nodes, &tensors);
+        let words = refused(&model, &path);
+        assert!(words.contains("m.onnx.data, which cannot be read"), "{words}");
+        let config = DetectorConfig { model: Some(path.clone()), ..DetectorConfig::default() };
+        let hash = |value: f32| {
+            let data: Vec<u8> = std::iter::repeat_n(value.to_le_bytes(), 28).flatten().collect();
+            std::fs::write(folder.path().join("m.onnx.data"), data).unwrap();
+            Model::load(Runtime::load(None).unwrap(), &config, 1).map(|model| model.hash)
+        };
+        assert_ne!(hash(0.25).unwrap(), hash(0.5).unwrap());
+        assert!(hash(f32::NAN).unwrap_err().to_string().contains("no numbers"), "they are the weights that run");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct CameraStats {
     pub decoded: AtomicU64,
     /// Runs of the detector.
     pub inferences: AtomicU64,
+    /// Looks of the detector that failed, or gave no numbers.
+    pub failed_looks: AtomicU64,
     /// What waits between capture and vision at present.
     pub queue: AtomicU64,
     /// Pictures given up because vision did not keep up.
@@ -75,6 +77,7 @@ impl CameraStats {
             frames: self.frames.load(Relaxed),
             decoded: self.decoded.load(Relaxed),
             inferences: self.inferences.load(Relaxed),
+            failed_looks: self.failed_looks.load(Relaxed),
             age_s: (last != 0).then_some((age * 10.0).round() / 10.0),
             queue: self.queue.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
@@ -87,6 +90,11 @@ impl CameraStats {
             gate: self.gate.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde calls it with
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// One element of `cameras` in the health message.
@@ -102,6 +110,9 @@ pub struct CameraFigures {
     pub decoded: u64,
     /// Runs of the detector.
     pub inferences: u64,
+    /// Looks that failed; absent if none did.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed_looks: u64,
     /// Seconds since the last picture; absent before the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_s: Option<f64>,

@@ -271,6 +271,7 @@ mod tests {
         stats.frame_arrived(Mono::from_micros(1_000_000));
         stats.light(crate::domain::Light::Infrared);
         stats.timed_by(crate::capture::TimedBy::OffPace(0.84));
+        stats.failed_looks.store(2, std::sync::atomic::Ordering::Relaxed);
         stats.looked.record(Duration::from_millis(30));
         stats.committed.record(Duration::from_millis(40));
         HealthReport::new(Inputs {

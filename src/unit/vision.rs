@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, Sender, TryRecvError};
 use ffmpeg_next as ffmpeg;
 
-use super::analysis::Analysis;
+use super::analysis::{Analysis, AnalysisError};
 use super::coverage::Coverage;
 use super::gating::Gating;
 use super::ids::IdMaker;
@@ -127,6 +127,7 @@ impl Vision {
             reopened: false,
             blind: false,
             last_picture: now,
+            looks_fail: None,
             complained: None,
             again: None,
             pauses: Backoff::new(GIVEN_UP.0, GIVEN_UP.1),
@@ -257,6 +258,9 @@ struct Watching {
     reopened: bool,
     blind: bool,
     last_picture: Mono,
+    /// Why the last look failed: pictures that were not looked at count for nothing
+    /// until one succeeds.
+    looks_fail: Option<String>,
     /// When a failure of the analysis was last logged.
     complained: Option<Mono>,
     /// When a stream that was given up is tried again.
@@ -491,17 +495,27 @@ impl Watching {
         let seen = self.analysis.frame(&mut self.frame, &mut make, &mut self.happenings);
         self.stats.light(self.analysis.light());
         let inferences = self.analysis.counts().inferences;
-        if self.stats.inferences.swap(inferences, Relaxed) != inferences {
+        let looked = self.stats.inferences.swap(inferences, Relaxed) != inferences;
+        if looked {
             self.stats.looked.record(boot_time_now().since(self.available));
         }
         if self.happenings.len() > happened {
             self.eventful.get_or_insert(self.available);
         }
         if let Err(e) = seen {
+            if matches!(e, AnalysisError::Detect(_)) {
+                self.stats.failed_looks.fetch_add(1, Relaxed);
+                self.looks_fail = Some(e.to_string());
+            }
             self.complain(now, &e.to_string());
             if now.since(self.last_picture) > BLIND_AFTER {
                 self.went_blind(now, e.to_string());
             }
+            return;
+        }
+        if looked {
+            self.looks_fail = None;
+        } else if self.looks_fail.is_some() {
             return;
         }
         if first {
@@ -571,7 +585,7 @@ impl Watching {
         if self.stream.is_some() && now.since(self.last_picture) > BLIND_AFTER {
             let too_large = self.stream.as_ref().and_then(|stream| stream.decoder.too_large());
             let unreadable = || CaptureError::PixelFormat("no pictures in what arrives".into()).to_string();
-            self.went_blind(now, too_large.unwrap_or_else(unreadable));
+            self.went_blind(now, self.looks_fail.clone().or(too_large).unwrap_or_else(unreadable));
         }
         if !self.media_time {
             let (reporter, ids) = (&self.reporter, &mut self.ids);

@@ -10,10 +10,12 @@
  *   status   unit             → { unit, status }
  *   stills   [unit, id]       → { unit, id, rx, bytes }
  *
- * Bounds: MAX_EVENTS events and MAX_STILLS stills; what came first goes first.
+ * Bounds: MAX_EVENTS events and MAX_STILLS stills; the unit with most of them lets go
+ * first, of what came first.
  * HEALTH_KEPT rows of health for each unit, none older than HEALTH_DAYS.
  */
 import { HEALTH_KEPT, HEALTH_STEP_MS } from '../model/fleet.ts'
+import { surplus } from '../model/quota.ts'
 import { parseTime } from '../wire/event.ts'
 import type { Health, Status } from '../wire/decode.ts'
 import type { WireEvent } from '../wire/event.ts'
@@ -127,28 +129,42 @@ export class Store {
     return (await result(this.db.transaction('stills').objectStore('stills').getAllKeys())) as [string, string][]
   }
 
-  /** Removes what is beyond the bounds; how many events went. */
+  async deleteStills(names: readonly [string, string][]): Promise<void> {
+    if (names.length === 0) return
+    const transaction = this.db.transaction('stills', 'readwrite')
+    for (const name of names) transaction.objectStore('stills').delete([...name])
+    await finished(transaction)
+  }
+
+  /** Removes what is beyond the bounds; how many stills went. */
   async trim(now: number): Promise<number> {
-    const events = await this.trimOldest('events', MAX_EVENTS)
-    await this.trimOldest('stills', MAX_STILLS)
+    await this.trimFairly('events', MAX_EVENTS)
+    const stills = await this.trimFairly('stills', MAX_STILLS)
     const transaction = this.db.transaction('health', 'readwrite')
     const old = IDBKeyRange.upperBound(now - HEALTH_DAYS * 86_400_000)
     const health = transaction.objectStore('health')
     await deleteAll(health.index('t'), old, Infinity)
     for (const unit of await firstParts(health)) cut(health, unit)
     await finished(transaction)
-    return events
+    return stills
   }
 
   close(): void {
     this.db.close()
   }
 
-  private async trimOldest(name: string, most: number): Promise<number> {
+  private async trimFairly(name: string, most: number): Promise<number> {
     const transaction = this.db.transaction(name, 'readwrite')
     const store = transaction.objectStore(name)
     const extra = (await result(store.count())) - most
-    if (extra > 0) await deleteAll(store.index('rx'), null, extra)
+    if (extra > 0) {
+      const counts = new Map<string, number>()
+      for (const key of await result(store.getAllKeys())) {
+        const [unit] = key as [string]
+        counts.set(unit, (counts.get(unit) ?? 0) + 1)
+      }
+      await deleteOldest(store, surplus(counts, most))
+    }
     await finished(transaction)
     return Math.max(0, extra)
   }
@@ -214,6 +230,27 @@ function last(store: IDBObjectStore, range: IDBKeyRange): Promise<unknown> {
     const request = store.openCursor(range, 'prev')
     request.onerror = () => reject(asError(request.error))
     request.onsuccess = () => resolve(request.result?.value)
+  })
+}
+
+/** Deletes so many rows of each unit, those that came first. */
+function deleteOldest(store: IDBObjectStore, going: Map<string, number>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let left = [...going.values()].reduce((sum, n) => sum + n, 0)
+    const request = store.index('rx').openKeyCursor()
+    request.onerror = () => reject(asError(request.error))
+    request.onsuccess = () => {
+      const cursor = request.result
+      if (!cursor || left <= 0) return resolve()
+      const [unit] = cursor.primaryKey as [string]
+      const of = going.get(unit) ?? 0
+      if (of > 0) {
+        going.set(unit, of - 1)
+        left -= 1
+        store.delete(cursor.primaryKey)
+      }
+      cursor.continue()
+    }
   })
 }
 

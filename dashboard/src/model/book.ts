@@ -10,6 +10,7 @@ import { groupOf, nameOf, number, text, texts, time, type WireEvent } from '../w
 import { clampTime } from './calendar.ts'
 import { ClockRanges } from './clock.ts'
 import { Journal } from './numbers.ts'
+import { surplus } from './quota.ts'
 
 /** Kinds whose `id` is that of an object. */
 const ABOUT_THINGS = new Set(['sighting', 'crossing', 'zone'])
@@ -54,11 +55,22 @@ export class Book {
   }
 
   /**
-   * Lets go of the earliest events beyond `most`. Their numbers stay known: what
+   * Lets go of the earliest events of the units with most of them, beyond `most`. Their numbers stay known: what
    * was here is no gap, and a copy of it nothing new.
    */
   trim(most: number): void {
-    const gone = this.events.splice(0, Math.max(0, this.events.length - most))
+    if (this.events.length <= most) return
+    const counts = new Map<string, number>()
+    for (const { e } of this.events) counts.set(e.unit, (counts.get(e.unit) ?? 0) + 1)
+    const going = surplus(counts, most)
+    const [gone, stay]: [Kept[], Kept[]] = [[], []]
+    for (const kept of this.events) {
+      const left = going.get(kept.e.unit) ?? 0
+      if (left > 0) going.set(kept.e.unit, left - 1)
+      ;(left > 0 ? gone : stay).push(kept)
+    }
+    this.events.length = 0
+    for (const kept of stay) this.events.push(kept)
     for (const { e, thing } of gone) {
       this.names.delete(nameOf(e))
       const last = thing && (thing.end ?? thing.crossings[thing.crossings.length - 1] ?? thing.start)

@@ -17,6 +17,11 @@ export const HEALTH_KEPT = 1500
 /** Of each stretch of this length the last one goes to the disk. */
 export const HEALTH_STEP_MS = 600_000
 
+/** Units that the page can show. */
+export const MAX_UNITS = 1_000
+/** Names of further ones that are told apart, to count them. */
+const MAX_STRANGERS = 10_000
+
 export interface Unit {
   readonly id: string
   heard: Heard
@@ -40,6 +45,16 @@ export interface View {
 export class Fleet {
   readonly book = new Book()
   readonly units = new Map<string, Unit>()
+
+  /** Units that have no place here. */
+  readonly strangers = new Set<string>()
+
+  /** Whether a unit is known, or there is room for one more; else it is counted. */
+  admits(id: string): boolean {
+    if (this.units.has(id) || this.units.size < MAX_UNITS) return true
+    if (this.strangers.size < MAX_STRANGERS) this.strangers.add(id)
+    return false
+  }
 
   unit(id: string): Unit {
     let unit = this.units.get(id)

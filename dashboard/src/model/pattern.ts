@@ -76,11 +76,18 @@ export function heat(list: readonly Kept[], watched: readonly Watch[], filter: P
   return { days, max }
 }
 
+/** Directions told apart, the others together among them: those with the most crossings. */
+export const MOST_DIRECTIONS = 8
+/** Classes told apart, besides the others together. */
+export const MOST_CLASSES = 40
+
 export interface Series {
   /** The begin of each bucket, and of the one after the last. */
   edges: number[]
   /** For each direction, the one with the most first: its counts by bucket. */
   directions: { dir: string; counts: number[]; total: number }[]
+  /** How many directions the last one stands for, if it is the others together. */
+  others: number
 }
 
 /** Crossings by direction over time: by hour for up to two days, else by day. */
@@ -103,18 +110,30 @@ export function directions(list: readonly Kept[], filter: PatternFilter, zone: Z
     if (!of) counts.set(dir, (of = new Array<number>(edges.length - 1).fill(0)))
     of[bucket] = (of[bucket] ?? 0) + 1
   }
-  const result = [...counts].map(([dir, of]) => ({ dir, counts: of, total: of.reduce((sum, n) => sum + n, 0) }))
-  return { edges, directions: result.sort((a, b) => b.total - a.total || a.dir.localeCompare(b.dir)) }
+  const result: Series['directions'] = [...counts].map(([dir, of]) => ({ dir, counts: of, total: of.reduce((sum, n) => sum + n, 0) }))
+  result.sort((a, b) => b.total - a.total || a.dir.localeCompare(b.dir))
+  if (result.length <= MOST_DIRECTIONS) return { edges, directions: result, others: 0 }
+  const rest = result.splice(MOST_DIRECTIONS - 1)
+  const sums = edges.slice(1).map((_, i) => rest.reduce((sum, { counts: of }) => sum + (of[i] ?? 0), 0))
+  result.push({ dir: othersName(rest.length), counts: sums, total: sums.reduce((sum, n) => sum + n, 0) })
+  return { edges, directions: result, others: rest.length }
+}
+
+/** What many names together are called, here and in tables that are handed on. */
+export function othersName(n: number): string {
+  return `${n} others`
 }
 
 export interface Totals {
   directions: string[]
+  /** The last row stands for so many classes, if it is the others together. */
+  others: number
   rows: { cls: string; counts: number[]; total: number }[]
   counts: number[]
   total: number
 }
 
-/** Totals by class and direction, in the order of `directions`. */
+/** Totals by class and direction, in the order of `directions`; what is none of them counts for the last one. */
 export function totals(list: readonly Kept[], order: readonly string[]): Totals {
   const rows = new Map<string, number[]>()
   const sums = order.map(() => 0)
@@ -122,11 +141,17 @@ export function totals(list: readonly Kept[], order: readonly string[]): Totals 
     const cls = classThen(kept)
     let row = rows.get(cls)
     if (!row) rows.set(cls, (row = order.map(() => 0)))
-    const column = order.indexOf(text(kept.e, 'dir') ?? '')
+    const named = order.indexOf(text(kept.e, 'dir') ?? '')
+    const column = named < 0 ? order.length - 1 : named
     row[column] = (row[column] ?? 0) + 1
     sums[column] = (sums[column] ?? 0) + 1
   }
   const list2 = [...rows].map(([cls, counts]) => ({ cls, counts, total: counts.reduce((sum, n) => sum + n, 0) }))
   list2.sort((a, b) => b.total - a.total || a.cls.localeCompare(b.cls))
-  return { directions: [...order], rows: list2, counts: sums, total: list.length }
+  const rest = list2.length > MOST_CLASSES ? list2.splice(MOST_CLASSES) : []
+  if (rest.length > 0) {
+    const counts = order.map((_, i) => rest.reduce((sum, row) => sum + (row.counts[i] ?? 0), 0))
+    list2.push({ cls: othersName(rest.length), counts, total: rest.reduce((sum, { total }) => sum + total, 0) })
+  }
+  return { directions: [...order], others: rest.length, rows: list2, counts: sums, total: list.length }
 }

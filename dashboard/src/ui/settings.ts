@@ -29,6 +29,7 @@ export function openSettings(app: App, changeBroker: () => void): void {
       h('h3', null, text.kept),
       h('p', null, text.keptText(app.fleet.book.events.length, app.stills.count)),
       app.keeps ? null : h('p', { class: 'warn' }, text.notKept),
+      app.letGo > 0 ? h('p', null, text.letGo(app.letGo)) : null,
       app.unreadable > 0 ? h('p', { class: 'warn' }, text.unreadable(app.unreadable)) : null,
       h('div', { class: 'buttons left' },
         h('button', { type: 'button', class: 'danger', onclick: () => void forget(app) }, text.forget))),

@@ -4,6 +4,7 @@
  * sizes that this page does not want are refused before anything is kept.
  */
 import type { Reply } from './decode.ts'
+import { MAX_PIXELS, pixelsOf } from './jpeg.ts'
 
 export const FILE_TYPES = ['image/jpeg', 'video/mp4'] as const
 export type FileType = (typeof FILE_TYPES)[number]
@@ -36,9 +37,9 @@ export function fileOf(reply: Reply): Announced | undefined {
   return size >= 1 && first >= 0 && first <= size ? { type: known, bytes: size, sha256, from: first } : undefined
 }
 
-/** Whether bytes begin as a file of this type does. */
+/** Whether bytes begin as a file of this type does, and unfold to no more than a picture. */
 export function beginsLike(type: FileType, bytes: Uint8Array): boolean {
-  if (type === 'image/jpeg') return bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff
+  if (type === 'image/jpeg') return bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff && pixelsOf(bytes) <= MAX_PIXELS
   // ISO/IEC 14496-12: the first box is the file type's.
   return String.fromCharCode(...bytes.subarray(4, 8)) === 'ftyp'
 }

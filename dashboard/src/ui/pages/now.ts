@@ -21,6 +21,7 @@ export class NowPage implements Page {
   private readonly find: HTMLInputElement
   private readonly sections = [2, 0, -1].map((kind) => new Section(kind))
   private readonly latest = h('ol', { class: 'rows plain' })
+  private readonly strangers = h('p', { class: 'warn', hidden: true })
   private readonly empty = h('div', { class: 'empty' })
   private readonly cards = new Map<string, UnitCard>()
   private latestLook = ''
@@ -31,7 +32,7 @@ export class NowPage implements Page {
       h('h1', { class: 'for-readers' }, S.now.title),
       this.tiles,
       h('div', { class: 'now-columns' },
-        h('div', { class: 'units' }, this.find, this.empty, this.sections.map(({ element }) => element)),
+        h('div', { class: 'units' }, this.find, this.strangers, this.empty, this.sections.map(({ element }) => element)),
         h('aside', { class: 'card latest', 'aria-label': S.now.latest }, h('header', null, h('h2', null, S.now.latest), h('a', { href: hashOf('timeline') }, S.now.latestAll)), this.latest)))
   }
 
@@ -44,6 +45,9 @@ export class NowPage implements Page {
     const hours = crossingsByHour(this.app, now)
     this.drawTiles(views, hours)
     this.drawEmpty(views)
+    const { size } = this.app.fleet.strangers
+    this.strangers.hidden = size === 0
+    setText(this.strangers, size === 0 ? '' : S.now.strangers(size))
     this.find.hidden = views.length < 9
     const wanted = this.find.value.trim().toLowerCase()
     const shown = views.filter(({ unit }) => wanted === '' || unit.id.toLowerCase().includes(wanted))

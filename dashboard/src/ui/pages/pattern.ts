@@ -22,6 +22,9 @@ import { hashOf, type Route } from '../route.ts'
 import type { Page } from '../shell.ts'
 import { fill } from './timeline.ts'
 
+/** Stands for many classes or directions: none has a name of a control character. */
+const OTHERS = '\u0000'
+
 const DAYS = [1, 7, 14, 30]
 /** Lists on this page show at most so many; the timeline has them all. */
 const MOST = 40
@@ -100,7 +103,7 @@ export class PatternPage implements Page {
       card(t.heat, t.heatHint, heatTable(map, now, query, this.upright(days)), heatLegend()),
       h('div', { class: 'column' }, card(t.directions, undefined, list.length > 0 ? directionBars(series, t.directions) : h('p', { class: 'none' }, t.none)),
         card(t.convoys, t.convoysHint, this.convoys(convoys))),
-      h('div', { class: 'column' }, card(t.totals, undefined, list.length > 0 ? this.totalsTable(table, filter) : h('p', { class: 'none' }, t.none)),
+      h('div', { class: 'column' }, card(t.totals, undefined, list.length > 0 ? this.totalsTable(table, filter, series.others > 0) : h('p', { class: 'none' }, t.none)),
         card(t.returns, t.returnsHint, this.returns(found))))
   }
 
@@ -115,7 +118,8 @@ export class PatternPage implements Page {
     const ids = [...units.keys()].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }))
     fill(this.selects.unit, [['', S.timeline.allUnits], ...ids.map((id) => [id, id] as const)], filter.unit ?? '')
     const all = totals(crossings(book, { ...filter, cls: undefined }), [])
-    const classes = all.rows.map(({ cls }) => cls).filter((cls) => !(cls in S.groupsMany))
+    const named = all.others > 0 ? all.rows.slice(0, -1) : all.rows
+    const classes = named.map(({ cls }) => cls).filter((cls) => !(cls in S.groupsMany))
     const groups = Object.entries(S.groupsMany)
     fill(this.selects.cls, [['', S.timeline.allClasses], ...groups, ...classes.map((cls) => [cls, format.capital(cls)] as const)], filter.cls ?? '')
   }
@@ -124,17 +128,19 @@ export class PatternPage implements Page {
     location.hash = hashOf('pattern', '', { ...Object.fromEntries(this.query), ...change })
   }
 
-  private totalsTable(table: Totals, filter: PatternFilter): HTMLElement {
+  private totalsTable(table: Totals, filter: PatternFilter, others: boolean): HTMLElement {
     const link = (n: number, cls: string | undefined, dir: string | undefined): Node | string => {
       if (n === 0) return S.none
+      // The timeline has no name for many together.
+      if (cls === OTHERS || dir === OTHERS) return n.toLocaleString(S.language)
       const query = { show: 'crossing', unit: filter.unit, cls: cls ?? filter.cls, dir, from: String(filter.from), to: String(filter.to) }
       return h('a', { href: hashOf('timeline', '', query) }, n.toLocaleString(S.language))
     }
     const cells = (counts: number[], total: number, cls?: string): HTMLElement[] => [
-      ...table.directions.map((dir, i) => h('td', null, link(counts[i] ?? 0, cls, dir))), h('td', { class: 'sum' }, link(total, cls, undefined))]
+      ...table.directions.map((dir, i) => h('td', null, link(counts[i] ?? 0, cls, others && i === table.directions.length - 1 ? OTHERS : dir))), h('td', { class: 'sum' }, link(total, cls, undefined))]
     return h('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': S.pattern.totals }, h('table', { class: 'figures' },
       h('thead', null, h('tr', null, h('th', { scope: 'col' }, S.pattern.cls), table.directions.map((dir) => h('th', { scope: 'col' }, dir || S.none)), h('th', { scope: 'col' }, S.pattern.sum))),
-      h('tbody', null, table.rows.map(({ cls, counts, total }) => h('tr', null, h('th', { scope: 'row' }, format.capital(cls)), cells(counts, total, cls)))),
+      h('tbody', null, table.rows.map(({ cls, counts, total }) => h('tr', null, h('th', { scope: 'row' }, format.capital(cls)), cells(counts, total, table.others > 0 && cls === table.rows[table.rows.length - 1]?.cls ? OTHERS : cls)))),
       h('tfoot', null, h('tr', null, h('th', { scope: 'row' }, S.pattern.sum), cells(table.counts, table.total)))))
   }
 
