@@ -23,6 +23,7 @@ mod commits;
 mod connect;
 mod failures;
 mod fetch;
+mod fitness;
 mod handle;
 mod home_assistant;
 mod hook;
@@ -35,6 +36,7 @@ mod messages;
 mod outgoing;
 mod pace;
 mod probe;
+mod refusals;
 mod resend;
 mod settings;
 #[cfg(test)]

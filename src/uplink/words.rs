@@ -8,7 +8,7 @@ use rumqttc::v5::{ConnectionError, StateError, TlsError};
 use rustls::CertificateError;
 
 /// The reason of mosquitto 2.0's `message_size_limit`.
-const PACKET_TOO_LARGE: u8 = 0x95;
+pub(super) const PACKET_TOO_LARGE: u8 = 0x95;
 
 /// What keeps the connection from working.
 pub(super) fn connection(e: &ConnectionError) -> String {
@@ -38,7 +38,7 @@ fn state(e: &StateError) -> String {
         }
         StateError::Unsolicited(_) => "acknowledges what it was not sent".to_owned(),
         // What the codec could not write.
-        StateError::Deserialization(mqttbytes::Error::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe => io_error(e),
+        StateError::Deserialization(mqttbytes::Error::Io(e)) => io_error(e),
         // So the library calls what it does not know in a PUBACK.
         StateError::Deserialization(mqttbytes::Error::InvalidConnectReturnCode(PACKET_TOO_LARGE)) => {
             "refuses a message: it is too large".to_owned()
