@@ -79,7 +79,8 @@ pub fn message(data: &[u8]) {
                 note_event(&mut ledger, &key);
             }
             Message::Progress { unit, progress } => ledger.status(&unit, &progress.log, progress.low),
-            Message::Reply | Message::Other => {}
+            Message::Reply { unit, answer: Some((log, without)), .. } => ledger.denied(&unit, &log, &without),
+            Message::Reply { .. } | Message::Other => {}
         }
         if let Some(key) = EventKey::read(payload) {
             note_event(&mut ledger, &key);

@@ -7,8 +7,10 @@
 //! [`TRIES`] requests that brought nothing. An answer, or the unit's connecting
 //! anew, begins that from the beginning.
 //!
-//! What a unit says it has lost, and what was given up, is not asked for; should
-//! it come after all, it is as new as any other. Only what came can come twice.
+//! A unit's word that it has lost some is not enough: a number is excused only when the
+//! unit was asked for it in its present connection, and has answered that it does not
+//! hold it. Then, or when it was given up, it is not asked for any more; should it come
+//! after all, it is as new as any other. Only what came can come twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,6 +39,16 @@ struct Ranges(BTreeMap<u64, u64>);
 impl Ranges {
     fn contains(&self, n: u64) -> bool {
         self.0.range(..=n).next_back().is_some_and(|(_, &last)| last >= n)
+    }
+
+    /// Its pieces in `from..=to`.
+    fn within(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
+        if from > to {
+            return Vec::new();
+        }
+        let before = self.0.range(..from).next_back().map(|(_, &last)| (from, last)).filter(|(_, last)| *last >= from);
+        let after = self.0.range(from..=to).map(|(&first, &last)| (first, last));
+        before.into_iter().chain(after).map(|(first, last)| (first, last.min(to))).collect()
     }
 
     fn add(&mut self, mut first: u64, mut last: u64) {
@@ -83,7 +95,13 @@ impl Ranges {
 struct Log {
     /// What came.
     have: Ranges,
-    /// The unit says that some of it will not come: not missed, but welcome.
+    /// The unit says that some of it will not come.
+    reported: Ranges,
+    /// It was asked for these since it has connected,
+    asked: Ranges,
+    /// and has answered that it does not hold these.
+    denied: Ranges,
+    /// Both reported and denied: not missed, but welcome.
     excused: Ranges,
     /// Asked for in vain: missed, and not asked for again until the unit comes back.
     given_up: Ranges,
@@ -178,7 +196,19 @@ impl Ledger {
             return;
         }
         if let Some(log) = self.log(unit, log, from) {
-            log.excused.add(from, to);
+            log.reported.add(from, to);
+            log.denied.within(from, to).into_iter().for_each(|(from, to)| log.excused.add(from, to));
+        }
+    }
+
+    /// The unit answers that it does not hold these numbers, or can never send them. What
+    /// it was not asked for does not count.
+    pub fn denied(&mut self, unit: &str, log: &str, without: &[(u64, u64)]) {
+        let Some(log) = self.logs.get_mut(&(unit.to_owned(), log.to_owned())) else { return };
+        let asked = without.iter().flat_map(|(from, to)| log.asked.within(*from, *to)).collect::<Vec<_>>();
+        for (from, to) in asked {
+            log.denied.add(from, to);
+            log.reported.within(from, to).into_iter().for_each(|(from, to)| log.excused.add(from, to));
         }
     }
 
@@ -192,12 +222,13 @@ impl Ledger {
     }
 
     /// The unit has connected: what it was asked before may have been lost on the
-    /// way, so it is soon asked again, also for what was given up.
+    /// way, so it is soon asked again, also for what was given up or excused.
     pub fn online(&mut self, unit: &str) {
         let Some(name) = self.current.get(unit) else { return };
         if let Some(log) = self.logs.get_mut(&(unit.to_owned(), name.clone())) {
             (log.due, log.tries) = (None, 0);
             log.given_up = Ranges::default();
+            (log.asked, log.denied, log.excused) = Default::default();
         }
     }
 
@@ -207,6 +238,23 @@ impl Ledger {
             log.missing().into_iter().map(move |(from, to)| Gap { unit: unit.clone(), log: name.clone(), from, to })
         });
         all.collect()
+    }
+
+    /// Numbers that are not missed: the unit has said that it lost them, and when asked
+    /// that it does not hold them.
+    pub fn excused(&self) -> Vec<Gap> {
+        let all = self.logs.iter().flat_map(|((unit, name), log)| {
+            let absent = log.have.missing(log.begin, log.low).into_iter();
+            let pieces = absent.flat_map(|(from, to)| log.excused.within(from, to));
+            pieces.map(move |(from, to)| Gap { unit: unit.clone(), log: name.clone(), from, to })
+        });
+        all.collect()
+    }
+
+    /// Whether the unit has said of some number of `gap` that it will not come.
+    pub fn is_reported(&self, gap: &Gap) -> bool {
+        let log = self.logs.get(&(gap.unit.clone(), gap.log.clone()));
+        log.is_some_and(|log| !log.reported.within(gap.from, gap.to).is_empty())
     }
 
     /// What to do at `now`. A unit can only be asked about its present journal.
@@ -238,6 +286,7 @@ impl Ledger {
             }
             log.due = Some(now + PAUSE * 2u32.pow(log.tries));
             log.tries += 1;
+            log.asked.add(from, to);
             advice.push(Advice::Ask(gap(from, to)));
         }
         advice
@@ -281,7 +330,37 @@ mod tests {
         assert_eq!(asked(&mut ledger, 5), [], "it comes");
         assert_eq!(asked(&mut ledger, 8), [(4, 4)]);
         ledger.lost("u", "a", 4, 4);
+        ledger.denied("u", "a", &[(4, 4)]);
         assert_eq!((ledger.gaps(), asked(&mut ledger, 60)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_the_unit_says_it_lost_is_missing_until_it_was_asked_in_this_connection() {
+        let mut ledger = Ledger::new(true);
+        ledger.event("u", "a", 9);
+        ledger.lost("u", "a", 3, 6);
+        ledger.status("u", "a", 9);
+        let gap = |from, to| Gap { unit: "u".into(), log: "a".into(), from, to };
+        assert_eq!(ledger.gaps(), [gap(1, 8)]);
+        assert!(ledger.is_reported(&gap(1, 3)) && !ledger.is_reported(&gap(1, 2)) && !ledger.is_reported(&gap(7, 8)));
+        ledger.denied("u", "a", &[(1, 8)]);
+        assert_eq!(ledger.gaps(), [gap(1, 8)], "nobody asked");
+        asked(&mut ledger, 0);
+        assert_eq!(asked(&mut ledger, 3), [(1, 8)]);
+        // It holds 4, and has more to say about 7 and 8 than that it lost them: nothing.
+        ledger.denied("u", "a", &[(1, 3), (5, u64::MAX)]);
+        assert_eq!(ledger.gaps(), [gap(1, 2), gap(4, 4), gap(7, 8)]);
+        assert_eq!(ledger.excused(), [gap(3, 3), gap(5, 6)]);
+        ledger.lost("u", "a", 1, 2);
+        assert!(ledger.event("u", "a", 4) && ledger.event("u", "a", 5), "it has 5 after all");
+        assert_eq!((ledger.gaps(), ledger.excused()), (vec![gap(7, 8)], vec![gap(1, 3), gap(6, 6)]));
+        // In the next connection it has to say so again.
+        ledger.online("u");
+        assert_eq!(ledger.gaps(), [gap(1, 3), gap(6, 8)]);
+        asked(&mut ledger, 20);
+        assert_eq!(asked(&mut ledger, 23), [(1, 8)]);
+        ledger.denied("u", "a", &[(1, 3), (6, 6)]);
+        assert_eq!(ledger.gaps(), [gap(7, 8)]);
     }
 
     #[test]
@@ -318,7 +397,10 @@ mod tests {
         assert!(ledger.event("u", "a", 5));
         assert!(!ledger.event("u", "a", 5));
         ledger.status("u", "a", 9);
-        assert_eq!((ledger.gaps(), asked(&mut ledger, 60)), (vec![], vec![]));
+        asked(&mut ledger, 60);
+        assert_eq!(asked(&mut ledger, 63), [(2, 9)]);
+        ledger.denied("u", "a", &[(2, 4), (6, 9)]);
+        assert_eq!((ledger.gaps(), asked(&mut ledger, 99)), (vec![], vec![]));
     }
 
     #[test]
@@ -349,7 +431,7 @@ mod tests {
         #[test]
         fn all_that_comes_is_new_once_and_all_that_is_missing_is_known(
             seqs in prop::collection::vec(1..80u64, 0..120), late in prop::collection::vec(1..80u64, 0..40),
-            lost in prop::collection::vec((1..80u64, 0..5u64), 0..4), low in 0..90u64,
+            lost in prop::collection::vec((1..80u64, 0..5u64), 0..4), low in 0..90u64, answers in any::<bool>(),
         ) {
             let mut ledger = Ledger::new(true);
             let (mut seen, mut excused) = (BTreeSet::new(), BTreeSet::new());
@@ -361,21 +443,31 @@ mod tests {
                 prop_assert_eq!(ledger.event("u", "a", seq), seen.insert(seq));
             }
             ledger.status("u", "a", low);
-            let missing = |seen: &BTreeSet<u64>| {
+            let missing = |seen: &BTreeSet<u64>, excused: &BTreeSet<u64>| {
                 (1..=low).filter(|n| !seen.contains(n) && !excused.contains(n)).collect::<Vec<_>>()
             };
             let gaps = |ledger: &Ledger| ledger.gaps().iter().flat_map(|gap| gap.from..=gap.to).collect::<Vec<_>>();
-            prop_assert_eq!(gaps(&ledger), missing(&seen));
+            // Before it is asked, the unit's word excuses nothing.
+            ledger.denied("u", "a", &[(1, 90)]);
+            prop_assert_eq!(gaps(&ledger), missing(&seen, &BTreeSet::new()));
             let mut requests = 0;
-            for second in 0..20_000 {
-                requests += asked(&mut ledger, second).len();
+            for second in 0..4_000 {
+                for range in asked(&mut ledger, second) {
+                    requests += 1;
+                    if answers {
+                        ledger.denied("u", "a", &[range]);
+                    }
+                }
             }
             prop_assert!(requests <= TRIES as usize);
+            if !answers {
+                excused.clear();
+            }
             // Nobody hopes for them any more, and they come.
             for seq in late {
                 prop_assert_eq!(ledger.event("u", "a", seq), seen.insert(seq));
             }
-            prop_assert_eq!(gaps(&ledger), missing(&seen));
+            prop_assert_eq!(gaps(&ledger), missing(&seen, &excused));
         }
     }
 }
