@@ -474,7 +474,7 @@ impl Link {
         };
         let due = [
             held.or(paced).filter(|_| sending && self.marks.len() < MARKS_LIMIT),
-            self.unwanted.due().filter(|_| sending && self.may_try()),
+            self.unwanted.due().filter(|_| sending && self.may_try() && self.budget.is_left()),
             self.stills.ask_again().filter(|_| sending),
             self.health_due.filter(|_| running),
             self.home_assistant.due().filter(|_| running && self.has_spare_id()),

@@ -98,6 +98,10 @@ impl Link {
         if !suspects.is_empty() {
             return self.release(suspects, now);
         }
+        // Suspects are sent like any other, alerts among them; trials cost bytes.
+        if !self.budget.is_left() {
+            return;
+        }
         let Some(seq) = self.unwanted.trial(now) else { return };
         match self.stored(seq) {
             Ok(Some(row)) => {

@@ -140,10 +140,10 @@ impl Link {
         self.tell_waiting();
     }
 
-    /// Whether an event that waits may be tried, alone and behind all others.
+    /// Whether nothing else is left to be sent: the turn of what the broker did not take.
     pub(super) fn may_try(&self) -> bool {
         let idle = self.window.len() == 0 && self.lanes.are_empty(self.journal.status().last_seq());
-        idle && self.held_until.is_none() && self.read_again.is_none() && self.budget.is_left()
+        idle && self.held_until.is_none() && self.read_again.is_none()
     }
 
     /// Says what waits, for the first of them in the log too.

@@ -352,7 +352,7 @@ impl Simulation {
             self.window.handed_over(Sent { seq: row.seq, age, at: self.now });
             self.wire.unsent.push_back((None, row.seq));
         }
-        if self.window.len() == 0 && self.lanes.are_empty(self.journal.last) && self.budget.is_left() {
+        if self.window.len() == 0 && self.lanes.are_empty(self.journal.last) {
             self.try_what_waits();
         }
     }
@@ -361,6 +361,9 @@ impl Simulation {
         let suspects = self.unwanted.nothing_else(self.now);
         if !suspects.is_empty() {
             return self.release(suspects);
+        }
+        if !self.budget.is_left() {
+            return;
         }
         let Some(seq) = self.unwanted.trial(self.now) else { return };
         if !self.journal.queued.contains_key(&seq) {
