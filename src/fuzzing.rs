@@ -89,7 +89,8 @@ pub fn message(data: &[u8]) {
                     ledger.online(&unit);
                 }
             }
-            Message::Reply | Message::Other => {}
+            Message::Reply { unit, answer: Some((log, without)), .. } => ledger.denied(&unit, &log, &without),
+            Message::Reply { .. } | Message::Other => {}
         }
         if let Some(key) = EventKey::read(payload) {
             note_event(&mut ledger, &key);

@@ -204,6 +204,35 @@ fn a_start_says_how_the_last_run_ended_and_ends_what_was_left_open() {
     assert_eq!(boot_reason(self::events(&crashed).last().unwrap()), "update");
 }
 
+/// Earlier versions set aside what a broker refused.
+#[test]
+fn what_was_set_aside_and_can_be_sent_waits_again_after_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (journal, thread) = open(&path);
+    journal.append_and_wait(crossings(0, 5)).unwrap();
+    let mark = |seq, delivery| Mark { seq, delivery, at: tawny::domain::UtcMillis(7) };
+    let marks = vec![mark(1, Delivery::Delivered), mark(2, Delivery::SetAside), mark(4, Delivery::SetAside)];
+    assert!(journal.mark_and_wait(&journal.status().log(), marks, PATIENCE));
+    assert_eq!(journal.figures().low, 2);
+    thread.stop(PATIENCE).unwrap();
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute("UPDATE event SET body = 'worn' WHERE seq = 4", []).unwrap();
+    drop(db);
+    let start = |largest| {
+        let mut options = JournalOptions::new(&path, "unit");
+        (options.sendable_bytes, options.boot_event) = (Some(largest), false);
+        let (journal, thread) = Journal::open(options, Beat::unwatched()).unwrap();
+        let low = journal.figures().low;
+        thread.stop(PATIENCE).unwrap();
+        let state = |seq: u64| rows(&path).iter().find(|row| row.seq == seq).unwrap().delivery;
+        (low, state(2), state(4))
+    };
+    // Too large for what may be sent; then not any more; what is damaged stays where it is.
+    assert_eq!(start(200), (2, Delivery::SetAside, Delivery::SetAside));
+    assert_eq!(start(4000), (1, Delivery::Queued, Delivery::SetAside));
+}
+
 #[test]
 fn a_damaged_journal_is_set_aside_whole_and_reported() {
     let dir = tempfile::tempdir().unwrap();

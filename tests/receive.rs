@@ -10,12 +10,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::broker::{Broker, Subscriber, wait_for};
-use common::drafts::crossings;
+use common::drafts::{crossings, draft};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{AsyncClient, MqttOptions};
 use serde_json::Value;
 use tawny::clock::Beat;
 use tawny::config::{EventFormat, UnitConfig, UplinkConfig};
+use tawny::event::{Body, Class};
 use tawny::journal::{EventFilter, Journal, JournalHandle, JournalOptions, JournalReader, JournalThread};
 use tawny::uplink::{HealthFeed, LinkSettings, Uplink, UplinkHandle, UplinkSetup};
 
@@ -164,6 +165,36 @@ fn what_is_missing_is_asked_for_while_the_units_talk_all_the_time() {
     unit.delivers(0, 20);
     let _receiver = Receiver::start(&broker, &file, &["--history"]);
     wait_for("what was unheard", || seqs(&file).len() == 20);
+}
+
+/// A unit that was deceived by a broker may say that it has lost what it still holds.
+#[test]
+fn what_a_unit_says_it_lost_is_asked_for() {
+    let broker = Broker::start();
+    let unit = unit(&broker);
+    unit.delivers(0, 20);
+    let lost = Body::Lost { from: 3, to: 9, n: 7, class: Class::Alert, why: "a test".into() };
+    unit.journal.append_and_wait(vec![draft(30, lost)]).unwrap();
+    wait_for("all is delivered", || unit.journal.figures().queued == 0);
+    // These two it has lost indeed.
+    let db = rusqlite::Connection::open(unit.journal.path()).unwrap();
+    db.busy_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(db.execute("DELETE FROM event WHERE seq IN (5, 6)", []).unwrap(), 2);
+    let receive = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tawny"));
+        command.args(["receive", "--history", "--idle", "12s", "--broker", &broker.url()]).args(more);
+        std::thread::spawn(move || command.output().unwrap())
+    };
+    // Without a file it prints; the first hears what the second asks for.
+    let (silent, asking) = (receive(&["--silent"]), receive(&[]));
+    let [silent, asking] = [silent, asking].map(|thread| thread.join().unwrap());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    assert_eq!(text(&asking.stdout).lines().count(), 19);
+    let said = text(&asking.stderr);
+    assert!(said.contains("19 events") && said.contains(" 0 missing\n"), "{said}");
+    assert!(said.contains("lost: unit, journal") && said.contains(", 5 to 6; the unit says so"), "{said}");
+    let said = text(&silent.stderr);
+    assert!(said.contains(" 2 missing\n") && said.contains(", 5 to 6; of some the unit says"), "{said}");
 }
 
 /// Publishes commands as anybody with the right to could.

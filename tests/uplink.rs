@@ -21,8 +21,10 @@ use tawny::config::{
 };
 use tawny::domain::{Group, Point};
 use tawny::event::{Body, Draft, Phase, from_cbor};
+use tawny::evidence::{Item, Kind, Shelf, StillQueue};
 use tawny::journal::{EventFilter, Journal, JournalHandle, JournalOptions, JournalReader, JournalThread};
-use tawny::uplink::{HealthFeed, LinkSettings, Uplink, UplinkHandle, UplinkSetup, probe, reach};
+use tawny::uplink::{HealthFeed, LinkSettings, StillFeed, Uplink, UplinkHandle, UplinkSetup, probe, reach};
+use uuid::Uuid;
 
 struct Unit {
     dir: tempfile::TempDir,
@@ -60,6 +62,10 @@ impl Unit {
     }
 
     fn start_with(config: &UplinkConfig, before: impl FnOnce(&JournalHandle)) -> Unit {
+        Unit::start_sending(config, before, None)
+    }
+
+    fn start_sending(config: &UplinkConfig, before: impl FnOnce(&JournalHandle), stills: Option<StillFeed>) -> Unit {
         let dir = tempfile::tempdir().unwrap();
         let mut options = JournalOptions::new(dir.path().join("journal.db"), "unit");
         options.boot_event = false;
@@ -75,7 +81,7 @@ impl Unit {
                 interval: Duration::from_secs(3600),
                 render: Box::new(|| "{\"v\":1}".to_owned()),
             }),
-            stills: None,
+            stills,
             beat: Beat::unwatched(),
         };
         Unit { dir, journal, thread, uplink: Uplink::start(setup).unwrap() }
@@ -315,34 +321,84 @@ fn events_that_nobody_listens_to_are_unheard() {
 }
 
 #[test]
-fn an_event_too_large_for_the_broker_is_set_aside_and_the_others_go_on() {
-    let large = || {
-        let why = "x".repeat(3000);
-        draft(5, Body::Storage { phase: Phase::Start, value: None, why })
-    };
-    // Too large for what the broker says, for what the configuration says, or for what
-    // the broker keeps to itself: it then refuses with a reason that ends the connection.
-    for (lines, max_packet, failures) in
-        [("max_packet_size 2000\n", 1 << 20, 0), ("", 2000, 0), ("message_size_limit 2000\n", 1 << 20, 3)]
-    {
-        let broker = Broker::with(&format!("allow_anonymous true\n{lines}"));
-        let subscriber = Subscriber::start(broker.port);
-        let config = UplinkConfig { max_packet: ByteSize(max_packet), ..config(broker.url()) };
-        let unit = Unit::start(&config);
-        unit.journal.append_and_wait(vec![crossing(1, 1, None), large(), crossing(2, 2, None)]).unwrap();
-        wait_for("the others and the report", || unit.uplink.figures().delivered == 3);
+fn an_event_larger_than_the_unit_may_send_is_set_aside_and_the_others_go_on() {
+    let large = draft(5, Body::Storage { phase: Phase::Start, value: None, why: "x".repeat(3000) });
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port);
+    let config = UplinkConfig { max_packet: ByteSize(2000), ..config(broker.url()) };
+    let unit = Unit::start(&config);
+    unit.journal.append_and_wait(vec![crossing(1, 1, None), large, crossing(2, 2, None)]).unwrap();
+    wait_for("the others and the report", || unit.uplink.figures().delivered == 3);
+    let figures = unit.uplink.figures();
+    assert_eq!((figures.set_aside, figures.failures, figures.waiting), (1, 0, 0));
+    let dir = unit.stop();
+    assert_eq!(states(&dir.path().join("journal.db")), ["delivered", "set_aside", "delivered", "delivered"]);
+    wait_for("the others", || subscriber.seqs() == [1, 3, 4]);
+    // The receiver need not wonder about number 2.
+    let lost = subscriber.messages().into_iter().find(|m| m.topic.ends_with("/event/lost")).unwrap();
+    let lost: serde_json::Value = serde_json::from_str(&lost.payload).unwrap();
+    let said = [&lost["from"], &lost["to"], &lost["n"], &lost["class"]].map(ToString::to_string);
+    assert_eq!(said, ["2", "2", "1", "\"telemetry\""]);
+    assert!(lost["why"].as_str().unwrap().contains("larger than uplink.max_packet"), "{lost}");
+}
+
+/// The connection ends over the one that is too large; over none that is larger still, and
+/// it is not repeated in the next connection.
+#[test]
+fn what_a_broker_ends_the_connection_for_waits_and_is_delivered_once_it_takes_that_much() {
+    let large = |n| draft(5, Body::Storage { phase: Phase::Start, value: None, why: "x".repeat(n) });
+    let lines = "allow_anonymous true\n";
+    let port = free_port();
+    let mut broker = Broker::on(port, &format!("{lines}message_size_limit 2000\n"));
+    let unit = Unit::start(&config(broker.url()));
+    unit.journal.append_and_wait(vec![crossing(1, 1, None), large(3000), large(4000), crossing(2, 2, None)]).unwrap();
+    wait_for("the small ones", || {
         let figures = unit.uplink.figures();
-        assert_eq!((figures.set_aside, figures.failures), (1, failures), "{lines}");
-        let dir = unit.stop();
-        assert_eq!(states(&dir.path().join("journal.db")), ["delivered", "set_aside", "delivered", "delivered"]);
-        wait_for("the others", || subscriber.seqs() == [1, 3, 4]);
-        // The receiver need not wonder about number 2.
-        let lost = subscriber.messages().into_iter().find(|m| m.topic.ends_with("/event/lost")).unwrap();
-        let lost: serde_json::Value = serde_json::from_str(&lost.payload).unwrap();
-        let said = [&lost["from"], &lost["to"], &lost["n"], &lost["class"]].map(ToString::to_string);
-        assert_eq!(said, ["2", "2", "1", "\"telemetry\""]);
-        assert!(lost["why"].as_str().unwrap().contains("larger than the broker"), "{lost}");
+        (figures.unheard, figures.waiting, figures.connections) == (2, 2, 2)
+    });
+    let figures = unit.uplink.figures();
+    assert_eq!((figures.waiting, figures.waiting_seq, figures.failures), (2, Some(2), 1), "{figures:?}");
+    assert_eq!((figures.set_aside, unit.journal.figures().low), (0, 1));
+    broker.kill();
+    drop(broker);
+    let broker = Broker::on(port, lines);
+    wait_for("the next connection", || unit.uplink.figures().connections == 3);
+    unit.journal.append_and_wait(vec![large(3500)]).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let figures = unit.uplink.figures();
+    assert_eq!((figures.waiting, figures.failures), (3, 2), "not before an hour has passed: {figures:?}");
+    let dir = unit.stop();
+    drop(broker);
+    assert_eq!(states(&dir.path().join("journal.db")), ["unheard", "queued", "queued", "unheard", "queued"]);
+}
+
+/// A still that the broker does not take is in the way of no other, nor of events, and stays
+/// in the outbox.
+#[test]
+fn a_still_too_large_for_the_broker_waits() {
+    let broker = Broker::with("allow_anonymous true\nmessage_size_limit 5000\n");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("outbox")).unwrap();
+    // The newest goes first.
+    for (second, bytes) in [(10, 900), (20, 6000), (30, 7000)] {
+        let id = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, second, 0));
+        let file = folder.path().join(Item::new(Kind::Small, id).name());
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, vec![b'x'; bytes]).unwrap();
+        std::fs::write(folder.path().join("outbox").join(id.to_string()), "").unwrap();
     }
+    let shelf = Shelf::open(folder.path()).unwrap();
+    let queue = StillQueue::open(folder.path().to_owned(), &shelf).unwrap();
+    let feed = StillFeed { queue: queue.clone(), expiry: Duration::from_secs(600) };
+    let unit = Unit::start_sending(&config(broker.url()), |_| {}, Some(feed));
+    wait_for("the small one", || unit.uplink.figures().stills == 1);
+    unit.journal.append_and_wait(crossings(0, 20)).unwrap();
+    unit.wait_delivered();
+    let figures = unit.uplink.figures();
+    // Each of the two ended a connection, once.
+    assert_eq!((figures.failures, figures.connections, figures.stills_set_aside), (2, 3, 0), "{figures:?}");
+    assert_eq!(queue.len(), 2);
+    unit.stop();
 }
 
 #[test]

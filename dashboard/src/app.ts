@@ -193,9 +193,8 @@ export class App {
   goOnAsking(): void {
     this.fetches.tick(Date.now())
     for (const [unit, request] of this.asking) {
-      const { arrived, lost } = this.fleet.book.journal(unit, request.log)
-      const missing = (range: Range): Range[] => arrived.missing(range.from, range.to).flatMap(({ from, to }) => lost.missing(from, to))
-      const range = asking.next(request, Date.now(), missing)
+      const journal = this.fleet.book.journal(unit, request.log)
+      const range = asking.next(request, Date.now(), (range) => journal.missing(range))
       if (range) void this.send(unit, 'resend', { log: request.log, ...range })
       if (asking.isDone(request)) {
         this.asking.delete(unit)
@@ -241,7 +240,10 @@ export class App {
         case 'status': {
           const status = decodeStatus(payload)
           this.fleet.takeStatus(topic.unit, status)
-          if (status.state === 'online' && !retained) this.fetches.unitBack(topic.unit, now)
+          if (status.state === 'online' && !retained) {
+            this.fetches.unitBack(topic.unit, now)
+            this.fleet.book.journal(topic.unit, status.log).connected()
+          }
           this.writer.status(topic.unit, status, done)
           this.changed()
           return
@@ -267,6 +269,10 @@ export class App {
           if (sent) this.fetches.answer(topic.unit, topic.id, reply, now)
           const request = this.asking.get(topic.unit)
           if (request && sent?.what === 'resend' && !reply.ok) asking.refused(request, reply.raw['refused'], now)
+          if (request?.current && sent?.what === 'resend' && reply.ok && reply.raw['log'] === request.log) {
+            const journal = this.fleet.book.journal(topic.unit, request.log)
+            for (const { from, to } of asking.without(reply.raw['without'], request.current)) journal.tellDenied(from, to)
+          }
           break
         }
         default:

@@ -1,5 +1,6 @@
 //! `tawny receive`: the other end of the wire.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use crate::uplink::{LinkSettings, Listener, listen};
 ///
 /// Subscribes to everything below the prefix and writes each event as one line of
 /// JSON, also what comes as CBOR. What comes twice is dropped. A number that is missing although its
-/// unit is done with it is asked for again ("resend"), and reported when it does
-/// not come. With --out the file is continued after a restart, and the broker keeps
+/// unit is done with it is asked for again ("resend"), also when the unit says that it
+/// is lost, and reported when it does not come. With --out the file is continued after a restart, and the broker keeps
 /// what comes meanwhile for six hours; what is missing then is asked for too.
 ///
 /// Ends with Ctrl-C, and says on stderr what was received and what is missing.
@@ -75,6 +76,7 @@ pub fn run(args: &ReceiveArgs) -> Result<(), CommandError> {
         idle: args.idle.map(|idle| idle.0),
         silent: args.silent,
         counts: Counts::default(),
+        asked: BTreeMap::new(),
         stdout_closed: false,
     };
     let ended = listen(&settings, args.out.is_some(), &stop, &mut receiving);
@@ -122,6 +124,8 @@ struct Receiving {
     idle: Option<Duration>,
     silent: bool,
     counts: Counts,
+    /// The last request to each unit; one runs at a time.
+    asked: BTreeMap<String, String>,
     stdout_closed: bool,
 }
 
@@ -146,10 +150,18 @@ impl Receiving {
         let mut stderr = io::stderr();
         let _ = writeln!(stderr, "{events} events, {repeated} repeated, {asked} requests, {missing} missing");
         for gap in gaps.iter().take(GAPS_NAMED) {
-            let _ = writeln!(stderr, "missing: {}", described(gap));
+            let lost = if self.ledger.is_reported(gap) { "; of some the unit says that they are lost" } else { "" };
+            let _ = writeln!(stderr, "missing: {}{lost}", described(gap));
         }
         if let Some(more) = gaps.len().checked_sub(GAPS_NAMED).filter(|more| *more > 0) {
             let _ = writeln!(stderr, "missing: {more} more gaps");
+        }
+        let excused = self.ledger.excused();
+        for gap in excused.iter().take(GAPS_NAMED) {
+            let _ = writeln!(stderr, "lost: {}; the unit says so and does not hold them", described(gap));
+        }
+        if let Some(more) = excused.len().checked_sub(GAPS_NAMED).filter(|more| *more > 0) {
+            let _ = writeln!(stderr, "lost: {more} more ranges");
         }
         let Beyond { events, logs, excuses } = self.ledger.beyond();
         for (n, what) in [
@@ -195,7 +207,10 @@ impl Listener for Receiving {
                     self.ledger.online(&unit);
                 }
             }
-            Message::Reply => {}
+            Message::Reply { unit, id, answer: Some((log, without)) } if self.asked.get(&unit) == Some(&id) => {
+                self.ledger.denied(&unit, &log, &without);
+            }
+            Message::Reply { .. } => {}
             Message::Other => self.counts.strange += u64::from(is_a_units_word(topic)),
         }
         Ok(())
@@ -215,6 +230,7 @@ impl Listener for Receiving {
                     tracing::info!("missing: {}; asked for again", described(&gap));
                     self.counts.asked += 1;
                     let id = format!("receive-{:08x}", getrandom::u32().unwrap_or_default());
+                    self.asked.insert(gap.unit.clone(), id.clone());
                     let Gap { unit, log, from, to } = gap;
                     let command = serde_json::json!({"id": id, "do": "resend", "log": log, "from": from, "to": to});
                     commands.push((format!("{unit}/cmd"), command.to_string()));

@@ -840,6 +840,14 @@ pub enum Connect {
     Schedule,
 }
 
+impl UplinkConfig {
+    /// Bytes of the largest event that surely can be sent: a packet is its topic and a few
+    /// bytes more.
+    pub fn largest_event(&self) -> u64 {
+        self.max_packet.0.saturating_sub(256)
+    }
+}
+
 impl Default for UplinkConfig {
     fn default() -> Self {
         UplinkConfig {

@@ -98,6 +98,10 @@ pub struct Reply<'a> {
     /// Of a `resend`: the last number that it covers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
+    /// Of a `resend`: numbers of these, first and last of each run, that the journal does
+    /// not hold or can never send; no more than fit a reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without: Option<&'a [(u64, u64)]>,
     /// Of a `pause`: when it ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<UtcMillis>,

@@ -51,5 +51,5 @@ pub use outbox::{Outgoing, StillKey, StillQueue};
 pub use policy::{Rules, Upheld, uphold};
 pub use portrait::{Unseen, portrait};
 pub use retention::Limits;
-pub use shelf::{Item, Kind};
+pub use shelf::{Item, Kind, Shelf};
 pub use status::{EvidenceFigures, EvidenceStatus};

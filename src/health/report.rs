@@ -124,8 +124,16 @@ pub struct UplinkHealth {
     pub delivered: u64,
     /// Events acknowledged that nobody listened to.
     pub unheard: u64,
-    /// Events too large for the broker.
+    /// Events larger than `uplink.max_packet`, or damaged.
     pub set_aside: u64,
+    /// Events that the broker does not take; the others go on.
+    pub waiting: u64,
+    /// The first of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_seq: Option<u64>,
+    /// Why it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_why: Option<String>,
     /// Times the broker refused an event.
     pub refused: u64,
     /// Messages sent and not yet acknowledged.
@@ -150,7 +158,7 @@ pub struct UplinkHealth {
     pub copies: u64,
     /// Stills acknowledged.
     pub stills: u64,
-    /// Stills too large for the broker.
+    /// Stills larger than `uplink.max_packet`.
     pub stills_set_aside: u64,
     /// From an event's commit to the broker's answer; absent if there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,6 +237,9 @@ impl HealthReport {
                 delivered: u.delivered,
                 unheard: u.unheard,
                 set_aside: u.set_aside,
+                waiting: u.waiting,
+                waiting_seq: u.waiting_seq,
+                waiting_why: u.waiting_why,
                 refused: u.refused,
                 in_flight: u.in_flight,
                 resent: u.resent,
@@ -308,7 +319,13 @@ mod tests {
                 error: Some("disk full".into()),
             },
             evidence: Some(EvidenceFigures::default()),
-            uplink: Some(UplinkFigures { error: Some("quota".into()), ..UplinkFigures::default() }),
+            uplink: Some(UplinkFigures {
+                waiting: 1,
+                waiting_seq: Some(4),
+                waiting_why: Some("too large".into()),
+                error: Some("quota".into()),
+                ..UplinkFigures::default()
+            }),
             acknowledged: Some(Percentiles { n: 1, p50_ms: 1.0, p95_ms: 1.0, p99_ms: 1.0 }),
             cameras: vec![stats.figures("road", Mono::from_micros(3_500_000))],
         })
@@ -343,7 +360,7 @@ mod tests {
     #[test]
     fn it_is_compact_and_leaves_out_what_is_unknown() {
         let mut report = full();
-        assert!(report.to_json().len() < 1200, "{}", report.to_json());
+        assert!(report.to_json().len() < 1300, "{}", report.to_json());
         assert!(report.to_json().contains("\"age_s\":2.5"));
         report.machine = Machine::default();
         report.uplink = None;

@@ -20,7 +20,7 @@ pub enum Delivery {
     Delivered,
     /// The broker has acknowledged it and said that nobody listens.
     Unheard,
-    /// Cannot be sent to this broker (too large); kept here.
+    /// Larger than the unit may send, or damaged; kept here.
     SetAside,
     /// Given up to make room; declared lost.
     Dropped,

@@ -42,6 +42,10 @@ pub struct JournalOptions {
     pub limits: Limits,
     /// Bytes held back for a full disk; 0 for none.
     pub reserve_bytes: u64,
+    /// Events up to so many bytes that were set aside wait to be sent again: earlier
+    /// versions set aside what a broker refused, and a limit may have been raised since.
+    /// `None` for a journal that sends nothing.
+    pub sendable_bytes: Option<u64>,
     /// The program's version, to tell an update from a restart.
     pub version: String,
     /// What time it is; goes on from what the journal knows.
@@ -58,6 +62,7 @@ impl JournalOptions {
             boot_event: true,
             limits: Limits::default(),
             reserve_bytes: RESERVE_BYTES,
+            sendable_bytes: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             clock: SystemClock::new(),
         }
@@ -152,6 +157,14 @@ pub(super) fn open_store(
     let last = store.begin_run(&events, now, &options.version, &options.clock.saved()).map_err(failed)?;
     if let Err(e) = files::mark_taken(path, options.clock.running()) {
         warn!("journal {}: what was taken over is not noted: {e}", path.display());
+    }
+    if let Some(bytes) = options.sendable_bytes {
+        match store.queue_again(bytes) {
+            Ok(0) => {}
+            Ok(n) => info!("{n} events that had been set aside are to be sent after all"),
+            // At the next start, then.
+            Err(e) => warn!("journal {}: what was set aside stays so for now: {e}", path.display()),
+        }
     }
     let queued = store.queued().map_err(failed)?;
     Ok(Opening { store, last, queued, replaces })

@@ -188,6 +188,36 @@ impl JournalReader {
         read().map_err(|e| self.failed(e))
     }
 
+    /// Numbers from `from` to `to` that are not there, or are set aside: the first and last
+    /// of each run, in order, `most` runs at most.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn without(&self, from: u64, to: u64, most: usize) -> Result<Vec<(u64, u64)>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<(u64, u64)>> {
+            let mut statement = self
+                .db
+                .prepare_cached("SELECT seq FROM event WHERE seq BETWEEN ?1 AND ?2 AND state <> ?3 ORDER BY seq")?;
+            let mut rows = statement.query(params![signed(from), signed(to), Delivery::SetAside.code()])?;
+            let (mut runs, mut next) = (Vec::new(), from);
+            while let Some(row) = rows.next()? {
+                let seq = unsigned(row.get(0)?);
+                if seq > next {
+                    runs.push((next, seq - 1));
+                }
+                next = seq.saturating_add(1);
+                if runs.len() >= most {
+                    return Ok(runs);
+                }
+            }
+            if next <= to {
+                runs.push((next, to));
+            }
+            Ok(runs)
+        };
+        read().map_err(|e| self.failed(e))
+    }
+
     /// The notes whose keys begin with `prefix`: key and value, in order of keys.
     ///
     /// # Errors

@@ -47,12 +47,14 @@ impl Moment {
     }
 }
 
-/// `why` of events that this broker does not take.
-const NOT_TAKEN: &str = "larger than the broker or uplink.max_packet allows, or refused by the broker again and again; \
-                         kept in the unit's journal";
+/// `why` of events that the unit may not send.
+const TOO_LARGE: &str = "larger than uplink.max_packet allows; kept in the unit's journal";
 
 /// `why` of events that were damaged on the disk.
 const UNREADABLE: &str = "it cannot be read any more; what is left of it is kept in the unit's journal";
+
+/// Bytes of the largest event that could be sent at the last start.
+const SENDABLE: &str = "sendable";
 
 /// How many crossings before a group's start are searched for its first member.
 const FIRST_MEMBER_SEARCH: i64 = 200;
@@ -257,7 +259,7 @@ impl Store {
             }
         }
         unsendable.sort_by_key(|one| one.seq);
-        let why = |run: &lost::Tally| if run.is_readable() { NOT_TAKEN } else { UNREADABLE };
+        let why = |run: &lost::Tally| if run.is_readable() { TOO_LARGE } else { UNREADABLE };
         let reports: Vec<Draft> = lost::runs(&unsendable).iter().map(|run| run.event(why(run), now)).collect();
         let last = append(&tx, (&self.unit, &self.log), &reports, running)?;
         put(&tx, "alive", &now.t.0)?;
@@ -265,6 +267,39 @@ impl Store {
         tx.commit()?;
         self.clock_state.unsettled |= unsettled;
         Ok(Committed { last, appended: (drafts.len() + reports.len()) as u64, settled })
+    }
+
+    /// Events of up to `largest` bytes that were set aside, and can be read, wait again;
+    /// returns how many. It looks for them only when more may be sent than the last time:
+    /// that reads all of the journal.
+    pub fn queue_again(&mut self, largest: u64) -> rusqlite::Result<u64> {
+        let before = get::<i64>(&self.db, SENDABLE)?;
+        if before == Some(signed(largest)) {
+            return Ok(0);
+        }
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut again = 0;
+        if before.is_none_or(|before| before < signed(largest)) {
+            let aside: Vec<i64> = {
+                let mut rows =
+                    tx.prepare("SELECT seq, body FROM event WHERE state = ?1 AND octet_length(body) <= ?2")?;
+                let rows = rows.query_map(params![Delivery::SetAside.code(), signed(largest)], |row| {
+                    Ok((row.get(0)?, text(row, 1)?))
+                })?;
+                // What was damaged on the disk stays where it is.
+                rows.filter(|row| {
+                    row.as_ref().map_or(true, |(_, json)| serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok())
+                })
+                .map(|row| row.map(|(seq, _)| seq))
+                .collect::<rusqlite::Result<_>>()?
+            };
+            for seq in aside {
+                again += tx.execute("UPDATE event SET state = 0, settled = NULL WHERE seq = ?", [seq])? as u64;
+            }
+        }
+        put(&tx, SENDABLE, &signed(largest))?;
+        tx.commit()?;
+        Ok(again)
     }
 
     /// The last transaction of a run: the goodbye.

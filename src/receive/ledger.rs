@@ -7,8 +7,10 @@
 //! [`TRIES`] requests that brought nothing. An answer, or the unit's connecting
 //! anew, begins that from the beginning.
 //!
-//! What a unit says it has lost, and what was given up, is not asked for; should
-//! it come after all, it is as new as any other. Only what came can come twice.
+//! A unit's word that it has lost some is not enough: a number is excused only when the
+//! unit was asked for it in its present connection, and has answered that it does not
+//! hold it. Then, or when it was given up, it is not asked for any more; should it come
+//! after all, it is as new as any other. Only what came can come twice.
 //!
 //! Units may say anything, and there may be any number of them: journals, ranges
 //! of numbers and requests are bounded. What does not fit is taken as new, is not
@@ -57,6 +59,10 @@ const FEW_RANGES: usize = 16;
 /// nothing to that many requests has not got it.
 const VAIN_SPANS: u32 = 8;
 
+/// Answers in one connection that the unit does not hold what it was asked for: for all
+/// numbers of the largest journal. Who has more to deny is not asked for the rest.
+const DENIALS: u32 = 1000;
+
 /// Requests at once; the other units' turn comes next.
 const REQUESTS: usize = 100;
 
@@ -77,6 +83,16 @@ impl Ranges {
         }
         self.add(first, last);
         true
+    }
+
+    /// Its pieces in `from..=to`.
+    fn within(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
+        if from > to {
+            return Vec::new();
+        }
+        let before = self.0.range(..from).next_back().map(|(_, &last)| (from, last)).filter(|(_, last)| *last >= from);
+        let after = self.0.range(from..=to).map(|(&first, &last)| (first, last));
+        before.into_iter().chain(after).map(|(first, last)| (first, last.min(to))).collect()
     }
 
     fn add(&mut self, mut first: u64, mut last: u64) {
@@ -128,7 +144,13 @@ impl Ranges {
 struct Log {
     /// What came.
     have: Ranges,
-    /// The unit says that some of it will not come: not missed, but welcome.
+    /// The unit says that some of it will not come.
+    reported: Ranges,
+    /// It was asked for these since it has connected,
+    asked: Ranges,
+    /// and has answered that it does not hold these.
+    denied: Ranges,
+    /// Both reported and denied: not missed, but welcome.
     excused: Ranges,
     /// Asked for in vain: missed, and not asked for again until the unit comes back.
     given_up: Ranges,
@@ -141,6 +163,8 @@ struct Log {
     tries: u32,
     /// Spans given up since something missing came, or the unit did.
     vain_spans: u32,
+    /// Answers since the unit has connected that excused something.
+    denials: u32,
     /// Whether the next span is the highest, not the lowest: what was deleted to make
     /// room is at the lower end, what was never there at the upper.
     from_above: bool,
@@ -151,6 +175,16 @@ impl Log {
     fn missing(&self) -> Vec<(u64, u64)> {
         let absent = self.have.missing(self.begin, self.low).into_iter();
         absent.flat_map(|(from, to)| self.excused.missing(from, to)).collect()
+    }
+
+    /// Ranges of numbers remembered.
+    fn ranges(&self) -> usize {
+        [&self.have, &self.reported, &self.asked, &self.denied, &self.excused].map(|all| all.0.len()).iter().sum()
+    }
+
+    /// `pieces` are reported and denied; whether there was room for them.
+    fn excuse(&mut self, most: usize, pieces: Vec<(u64, u64)>) -> bool {
+        pieces.into_iter().fold(true, |room, (from, to)| self.excused.add_within(most, from, to) && room)
     }
 
     /// Of these, what there is hope for.
@@ -176,6 +210,8 @@ impl Log {
         if self.tries < TRIES {
             self.due = Some(now.saturating_add(PAUSE * 2u32.pow(self.tries)));
             self.tries += 1;
+            // No more ranges than spans were asked for.
+            self.asked.add(span.0, span.1);
             return Some((false, span));
         }
         (self.due, self.tries) = (None, 0);
@@ -324,9 +360,33 @@ impl Ledger {
             return;
         }
         let most = self.most_ranges();
-        if let Some(log) = self.log(unit, log, from)
-            && !log.excused.add_within(most, from, to)
-        {
+        let Some(log) = self.log(unit, log, from) else { return };
+        let told = log.reported.add_within(most, from, to);
+        let pieces = log.denied.within(from, to);
+        if !log.excuse(most, pieces) || !told {
+            self.beyond.excuses = self.beyond.excuses.saturating_add(1);
+        }
+    }
+
+    /// The unit answers that it does not hold these numbers, or can never send them. What
+    /// it was not asked for does not count.
+    pub fn denied(&mut self, unit: &str, log: &str, without: &[(u64, u64)]) {
+        let most = self.most_ranges();
+        let Some(log) = self.logs.get_mut(&(unit.to_owned(), log.to_owned())) else { return };
+        let before = log.excused.clone();
+        let asked = without.iter().flat_map(|(from, to)| log.asked.within(*from, *to)).collect::<Vec<_>>();
+        let mut room = true;
+        for (from, to) in asked {
+            room &= log.denied.add_within(most, from, to);
+            let pieces = log.reported.within(from, to);
+            room &= log.excuse(most, pieces);
+        }
+        if log.excused != before && log.denials < DENIALS {
+            // That is an answer; the rest is asked for as if it were the first.
+            log.denials += 1;
+            (log.due, log.tries, log.vain_spans) = (None, 0, 0);
+        }
+        if !room {
             self.beyond.excuses = self.beyond.excuses.saturating_add(1);
         }
     }
@@ -342,12 +402,13 @@ impl Ledger {
     }
 
     /// The unit has connected: what it was asked before may have been lost on the
-    /// way, so it is soon asked again, also for what was given up.
+    /// way, so it is soon asked again, also for what was given up or excused.
     pub fn online(&mut self, unit: &str) {
         let Some(name) = self.current.get(unit) else { return };
         if let Some(log) = self.logs.get_mut(&(unit.to_owned(), name.clone())) {
-            (log.due, log.tries, log.vain_spans) = (None, 0, 0);
+            (log.due, log.tries, log.vain_spans, log.denials) = (None, 0, 0, 0);
             log.given_up = Ranges::default();
+            (log.asked, log.denied, log.excused) = Default::default();
         }
     }
 
@@ -359,6 +420,23 @@ impl Ledger {
         all.collect()
     }
 
+    /// Numbers that are not missed: the unit has said that it lost them, and when asked
+    /// that it does not hold them.
+    pub fn excused(&self) -> Vec<Gap> {
+        let all = self.logs.iter().flat_map(|((unit, name), log)| {
+            let absent = log.have.missing(log.begin, log.low).into_iter();
+            let pieces = absent.flat_map(|(from, to)| log.excused.within(from, to));
+            pieces.map(move |(from, to)| Gap { unit: unit.clone(), log: name.clone(), from, to })
+        });
+        all.collect()
+    }
+
+    /// Whether the unit has said of some number of `gap` that it will not come.
+    pub fn is_reported(&self, gap: &Gap) -> bool {
+        let log = self.logs.get(&(gap.unit.clone(), gap.log.clone()));
+        log.is_some_and(|log| !log.reported.within(gap.from, gap.to).is_empty())
+    }
+
     /// How many numbers are missing.
     pub fn missing(&self) -> u64 {
         let lengths = self.logs.values().flat_map(Log::missing).map(|(from, to)| (to - from).saturating_add(1));
@@ -367,7 +445,7 @@ impl Ledger {
 
     /// What to do at `now`. A unit can only be asked about its present journal.
     pub fn advise(&mut self, now: Duration) -> Vec<Advice> {
-        let ranges = self.logs.values().map(|log| log.have.0.len() + log.excused.0.len());
+        let ranges = self.logs.values().map(Log::ranges);
         self.full = ranges.fold(0, usize::saturating_add) >= ALL_RANGES;
         let mut advice = Vec::new();
         // Those after the last one, then the others: each has its turn.
@@ -434,7 +512,37 @@ mod tests {
         assert_eq!(asked(&mut ledger, 5), [], "it comes");
         assert_eq!(asked(&mut ledger, 8), [(4, 4)]);
         ledger.lost("u", "a", 4, 4);
+        ledger.denied("u", "a", &[(4, 4)]);
         assert_eq!((ledger.gaps(), asked(&mut ledger, 60)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_the_unit_says_it_lost_is_missing_until_it_was_asked_in_this_connection() {
+        let mut ledger = Ledger::new(true);
+        ledger.event("u", "a", 9);
+        ledger.lost("u", "a", 3, 6);
+        ledger.status("u", "a", 9);
+        let gap = |from, to| Gap { unit: "u".into(), log: "a".into(), from, to };
+        assert_eq!(ledger.gaps(), [gap(1, 8)]);
+        assert!(ledger.is_reported(&gap(1, 3)) && !ledger.is_reported(&gap(1, 2)) && !ledger.is_reported(&gap(7, 8)));
+        ledger.denied("u", "a", &[(1, 8)]);
+        assert_eq!(ledger.gaps(), [gap(1, 8)], "nobody asked");
+        asked(&mut ledger, 0);
+        assert_eq!(asked(&mut ledger, 3), [(1, 8)]);
+        // It holds 4, and has more to say about 7 and 8 than that it lost them: nothing.
+        ledger.denied("u", "a", &[(1, 3), (5, u64::MAX)]);
+        assert_eq!(ledger.gaps(), [gap(1, 2), gap(4, 4), gap(7, 8)]);
+        assert_eq!(ledger.excused(), [gap(3, 3), gap(5, 6)]);
+        ledger.lost("u", "a", 1, 2);
+        assert!(ledger.event("u", "a", 4) && ledger.event("u", "a", 5), "it has 5 after all");
+        assert_eq!((ledger.gaps(), ledger.excused()), (vec![gap(7, 8)], vec![gap(1, 3), gap(6, 6)]));
+        // In the next connection it has to say so again.
+        ledger.online("u");
+        assert_eq!(ledger.gaps(), [gap(1, 3), gap(6, 8)]);
+        asked(&mut ledger, 20);
+        assert_eq!(asked(&mut ledger, 23), [(1, 8)]);
+        ledger.denied("u", "a", &[(1, 3), (6, 6)]);
+        assert_eq!(ledger.gaps(), [gap(7, 8)]);
     }
 
     #[test]
@@ -471,7 +579,10 @@ mod tests {
         assert!(ledger.event("u", "a", 5));
         assert!(!ledger.event("u", "a", 5));
         ledger.status("u", "a", 9);
-        assert_eq!((ledger.gaps(), asked(&mut ledger, 60)), (vec![], vec![]));
+        asked(&mut ledger, 60);
+        assert_eq!(asked(&mut ledger, 63), [(2, 9)]);
+        ledger.denied("u", "a", &[(2, 4), (6, 9)]);
+        assert_eq!((ledger.gaps(), asked(&mut ledger, 99)), (vec![], vec![]));
     }
 
     #[test]
@@ -509,7 +620,7 @@ mod tests {
             ledger.status(unit, "b", u64::MAX);
         }
         assert_eq!(ledger.missing(), u64::MAX, "as many as can be counted");
-        assert!(ledger.gaps().iter().all(|gap| (gap.from, gap.to) == (1, u64::MAX - 1)), "{:?}", ledger.gaps());
+        assert!(ledger.gaps().iter().all(|gap| gap.from == 1 && gap.to >= u64::MAX - 1), "{:?}", ledger.gaps());
     }
 
     #[test]
@@ -535,6 +646,26 @@ mod tests {
         ledger.online("u");
         assert!(ledger.advise(at(1 << 40)).is_empty());
         assert_eq!(ledger.advise(at((1 << 40) + 3)).len(), 1, "a unit that was mended may have it");
+    }
+
+    #[test]
+    fn all_that_a_unit_has_lost_is_asked_for_once_but_not_without_end() {
+        for (lost, asks) in [(100_000, 100_000 / SPAN), (HIGHEST, u64::from(DENIALS + TRIES * VAIN_SPANS))] {
+            let mut ledger = Ledger::new(true);
+            ledger.lost("u", "a", 1, lost);
+            ledger.status("u", "a", lost);
+            let mut asked = 0;
+            for second in 0..100_000 {
+                for advice in ledger.advise(at(3 * second)) {
+                    if let Advice::Ask(gap) = advice {
+                        asked += 1;
+                        ledger.denied("u", "a", &[(gap.from, gap.to)]);
+                    }
+                }
+            }
+            assert!(asked <= asks, "{asked} of {asks}");
+            assert_eq!(ledger.gaps().is_empty(), lost == 100_000);
+        }
     }
 
     #[test]
@@ -564,7 +695,7 @@ mod tests {
             assert!(ledger.event("v", "a", 1 + 2 * n), "each is taken");
             ledger.lost("w", "a", 1 + 2 * n, 1 + 2 * n);
         }
-        let kept = |unit: &str| ledger.logs.get(&(unit.into(), "a".into())).map(|l| l.have.0.len() + l.excused.0.len());
+        let kept = |unit: &str| ledger.logs.get(&(unit.into(), "a".into())).map(Log::ranges);
         assert_eq!((kept("v"), kept("w")), (Some(RANGES), Some(RANGES)));
         let beyond = 2 * RANGES as u64;
         assert_eq!((ledger.beyond().events, ledger.beyond().excuses), (beyond, beyond));
@@ -595,7 +726,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_units_say_is_taken_in(
-            said in prop::collection::vec((0..3u8, 0..4u8, 0..5u8, edge(), edge()), 0..60), history: bool,
+            said in prop::collection::vec((0..3u8, 0..4u8, 0..6u8, edge(), edge()), 0..60), history: bool,
         ) {
             let mut ledger = Ledger::new(history);
             for (unit, log, what, a, b) in said {
@@ -605,6 +736,7 @@ mod tests {
                     1 => ledger.lost(&unit, &log, a, b),
                     2 => ledger.status(&unit, &log, a),
                     3 => ledger.online(&unit),
+                    4 => ledger.denied(&unit, &log, &[(a, b), (b, a)]),
                     _ => drop(ledger.advise(Duration::from_nanos(a))),
                 }
             }
@@ -615,7 +747,7 @@ mod tests {
         #[test]
         fn all_that_comes_is_new_once_and_all_that_is_missing_is_known(
             seqs in prop::collection::vec(1..80u64, 0..120), late in prop::collection::vec(1..80u64, 0..40),
-            lost in prop::collection::vec((1..80u64, 0..5u64), 0..4), low in 0..90u64,
+            lost in prop::collection::vec((1..80u64, 0..5u64), 0..4), low in 0..90u64, answers in any::<bool>(),
         ) {
             let mut ledger = Ledger::new(true);
             let (mut seen, mut excused) = (BTreeSet::new(), BTreeSet::new());
@@ -627,21 +759,32 @@ mod tests {
                 prop_assert_eq!(ledger.event("u", "a", seq), seen.insert(seq));
             }
             ledger.status("u", "a", low);
-            let missing = |seen: &BTreeSet<u64>| {
+            let missing = |seen: &BTreeSet<u64>, excused: &BTreeSet<u64>| {
                 (1..=low).filter(|n| !seen.contains(n) && !excused.contains(n)).collect::<Vec<_>>()
             };
             let gaps = |ledger: &Ledger| ledger.gaps().iter().flat_map(|gap| gap.from..=gap.to).collect::<Vec<_>>();
-            prop_assert_eq!(gaps(&ledger), missing(&seen));
+            // Before it is asked, the unit's word excuses nothing.
+            ledger.denied("u", "a", &[(1, 90)]);
+            prop_assert_eq!(gaps(&ledger), missing(&seen, &BTreeSet::new()));
             let mut requests = 0;
-            for second in (0..20_000).step_by(5) {
-                requests += asked(&mut ledger, second).len();
+            for second in (0..4_000).step_by(3) {
+                for range in asked(&mut ledger, second) {
+                    requests += 1;
+                    if answers {
+                        ledger.denied("u", "a", &[range]);
+                    }
+                }
             }
-            prop_assert!(requests <= TRIES as usize);
+            // One more where an answer excused some.
+            prop_assert!(requests <= TRIES as usize + 1);
+            if !answers {
+                excused.clear();
+            }
             // Nobody hopes for them any more, and they come.
             for seq in late {
                 prop_assert_eq!(ledger.event("u", "a", seq), seen.insert(seq));
             }
-            prop_assert_eq!(gaps(&ledger), missing(&seen));
+            prop_assert_eq!(gaps(&ledger), missing(&seen, &excused));
         }
     }
 }

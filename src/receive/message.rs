@@ -68,6 +68,25 @@ impl Progress {
     }
 }
 
+/// Ranges of a reply that are read; a unit sends no more.
+const MOST_RANGES: usize = 64;
+
+/// The reply to a `resend`.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    ok: bool,
+    log: String,
+    without: Option<Vec<(u64, u64)>>,
+}
+
+impl Answer {
+    fn without(self) -> Option<(String, Vec<(u64, u64)>)> {
+        let mut without = self.without.filter(|_| self.ok)?;
+        without.truncate(MOST_RANGES);
+        Some((self.log, without))
+    }
+}
+
 /// A published message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message<'p> {
@@ -85,8 +104,15 @@ pub enum Message<'p> {
         /// Its journal.
         progress: Progress,
     },
-    /// An answer to a command.
-    Reply,
+    /// An answer to a command of anybody's.
+    Reply {
+        /// The unit's id.
+        unit: String,
+        /// The command's.
+        id: String,
+        /// Of a `resend`: the journal, and which numbers it does not hold.
+        answer: Option<(String, Vec<(u64, u64)>)>,
+    },
     /// Nothing of ours, or damaged.
     Other,
 }
@@ -117,7 +143,11 @@ impl<'p> Message<'p> {
                 Ok(progress) => Message::Progress { unit: unit.to_owned(), progress },
                 Err(_) => Message::Other,
             },
-            "reply" => Message::Reply,
+            "reply" => {
+                let id = rest.split_once('/').map_or("", |(_, id)| id).to_owned();
+                let answer = serde_json::from_slice(payload).ok().and_then(Answer::without);
+                Message::Reply { unit: unit.to_owned(), id, answer }
+            }
             _ => Message::Other,
         }
     }
@@ -162,6 +192,19 @@ mod tests {
         }
         assert_eq!(Message::read("gate/event/boot", &cbor[..40]), Message::Other);
         assert_eq!(Message::read("gate/event/boot", json.replace(',', ",\n").as_bytes()), Message::Other);
+    }
+
+    #[test]
+    fn an_answer_says_what_the_unit_does_not_hold() {
+        let read = |text: &str| match Message::read("gate/reply/receive-1", text.as_bytes()) {
+            Message::Reply { unit, id, answer } if unit == "gate" && id == "receive-1" => answer,
+            other => panic!("{other:?}"),
+        };
+        let all = r#"{"id":"receive-1","ok":true,"log":"abc","seq":9,"low":9,"from":1,"to":5,"without":[[1,2],[5,5]]}"#;
+        assert_eq!(read(all), Some(("abc".into(), vec![(1, 2), (5, 5)])));
+        assert_eq!(read(&all.replace("true", "false")), None);
+        assert_eq!(read(r#"{"id":"receive-1","ok":true,"log":"abc","from":1,"to":5}"#), None, "an older unit");
+        assert_eq!(read("{"), None);
     }
 
     proptest! {

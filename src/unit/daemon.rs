@@ -93,6 +93,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let beats = Heartbeats::new();
     let mut options = JournalOptions::new(config.journal.path.clone(), &config.unit.id);
     options.limits = Limits { keep: config.journal.keep.0, max_bytes: config.journal.max_size.0 };
+    options.sendable_bytes = config.uplink.broker.as_ref().map(|_| config.uplink.largest_event());
     let clock = options.clock.clone();
     // Before the journal, so that a wrong model is no run that crashed.
     let detector = Detector::open(&config.detector)?;

@@ -93,6 +93,7 @@ impl ReplayPublisher {
         options.boot_event = false;
         options.reserve_bytes = 0;
         options.limits = Limits { keep: config.journal.keep.0, max_bytes: config.journal.max_size.0 };
+        options.sendable_bytes = Some(config.uplink.largest_event());
         let (journal, thread) = Journal::open(options, Beat::unwatched())?;
         let setup = UplinkSetup {
             settings,
@@ -143,17 +144,14 @@ impl ReplayPublisher {
         self.uplink.stop(STOP_PATIENCE);
         self.thread.stop(STOP_PATIENCE)?;
         if queued > 0 {
-            return Err(PublishError::Undelivered { queued, broker: self.broker, why: figures.error, journal });
+            let why = figures.error.or(figures.waiting_why);
+            return Err(PublishError::Undelivered { queued, broker: self.broker, why, journal });
         }
         if figures.unheard > 0 {
             tracing::warn!("nobody has subscribed to {} of the events at {}", figures.unheard, self.broker);
         }
         if figures.set_aside > 0 {
-            tracing::warn!(
-                "{} events are too large for {}, or refused by it; they stay unsent",
-                figures.set_aside,
-                self.broker
-            );
+            tracing::warn!("{} events are larger than uplink.max_packet; they stay unsent", figures.set_aside);
         }
         Ok(())
     }

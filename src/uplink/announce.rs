@@ -153,11 +153,6 @@ impl Announcer {
         self.known = false;
     }
 
-    /// The broker does not want it: as if it were there, until the next start.
-    pub fn refused(&mut self) {
-        self.known = true;
-    }
-
     /// The journal is another one, without notes.
     pub fn forget(&mut self) {
         self.noted.clear();
@@ -227,9 +222,10 @@ impl Link {
             (Word::Here, None) => return true,
         };
         let size = publish_packet_size(&topic, payload.len());
-        if size > self.limits.packet {
-            let limit = self.limits.packet;
-            warn!("the message for Home Assistant ({size} bytes) is too large for the broker ({limit})");
+        let room = self.unwanted.room(Instant::now());
+        if size > room {
+            // In the next session it is tried again.
+            warn!("the message for Home Assistant ({size} bytes) is too large for the broker ({room})");
             return true;
         }
         if *word == Word::Here && !self.note_topic(&topic, Some(String::new())) {

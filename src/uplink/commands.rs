@@ -43,6 +43,7 @@ type Hash = [u8; 32];
 #[derive(Debug, Default)]
 struct Told {
     range: Option<(u64, u64)>,
+    without: Option<Vec<(u64, u64)>>,
     until: Option<UtcMillis>,
     file: Option<FileHead>,
     repeated: bool,
@@ -193,7 +194,7 @@ impl Link {
         match what {
             What::Resend { log, from, to } => {
                 let range = self.begin_resend(log.as_deref(), *from, *to)?;
-                Ok(Told { range: Some(range), ..Told::default() })
+                Ok(Told { range: Some(range), without: self.without(range), ..Told::default() })
             }
             What::Ping | What::Pause { .. } | What::Resume | What::Still(_) | What::Clip { .. } => Ok(Told::default()),
         }
@@ -343,6 +344,7 @@ impl Link {
             low,
             from: told.and_then(|told| told.range).map(|range| range.0),
             to: told.and_then(|told| told.range).map(|range| range.1),
+            without: told.and_then(|told| told.without.as_deref()),
             until: told.and_then(|told| told.until),
             file: told.and_then(|told| told.file.as_ref()),
             repeated: told.is_some_and(|told| told.repeated),

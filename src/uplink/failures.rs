@@ -4,11 +4,13 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode;
 use rumqttc::v5::{ConnectionError, EventLoop, StateError, mqttbytes};
 use tracing::warn;
 
 use super::dialect;
 use super::link::{Link, Phase};
+use super::unwanted::Refusal;
 use super::wire::Unfit;
 use super::words;
 use crate::domain::{Backoff, jitter};
@@ -112,9 +114,50 @@ pub(super) fn library_is_confused(e: &ConnectionError, events: &EventLoop) -> bo
         )
 }
 
-/// Whether the broker gave a reason that the library does not know.
-pub(super) fn is_unknown_reason(e: &ConnectionError) -> bool {
+/// What the end of the connection says of a message that was on the wire, if anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// It was answered, for a reason that the library does not know: brokers answer in the
+    /// order of arrival, so that was the first on the wire.
+    First(Refusal),
+    /// One was too large.
+    Largest,
+    /// Nothing: the broker hung up, or the network broke.
+    Nothing,
+}
+
+/// Whose fault it was.
+pub(super) fn blame(e: &ConnectionError) -> Option<Blame> {
     use mqttbytes::Error::{InvalidConnectReturnCode, InvalidReason};
-    // The library names every unknown reason of a PUBACK like one of a CONNACK.
-    matches!(e, ConnectionError::MqttState(StateError::Deserialization(InvalidConnectReturnCode(_) | InvalidReason(_))))
+    // What such a broker does says nothing of messages.
+    if Unfit::of(e).is_some() {
+        return None;
+    }
+    let ConnectionError::MqttState(e) = e else { return None };
+    match e {
+        // The library names every unknown reason of a PUBACK like one of a CONNACK.
+        StateError::Deserialization(InvalidConnectReturnCode(words::PACKET_TOO_LARGE)) => {
+            Some(Blame::First(Refusal::CutForSize))
+        }
+        StateError::Deserialization(InvalidConnectReturnCode(_) | InvalidReason(_)) => Some(Blame::First(Refusal::Cut)),
+        StateError::ServerDisconnect { reason_code: DisconnectReasonCode::PacketTooLarge, .. } => Some(Blame::Largest),
+        StateError::ServerDisconnect { reason_code, .. } => is_about_messages(*reason_code).then_some(Blame::Nothing),
+        StateError::Io(_) | StateError::ConnectionAborted => Some(Blame::Nothing),
+        StateError::Deserialization(mqttbytes::Error::Io(_)) => Some(Blame::Nothing),
+        _ => None,
+    }
+}
+
+/// Whether a broker that gives this reason may mean a message that it got.
+fn is_about_messages(reason: DisconnectReasonCode) -> bool {
+    use DisconnectReasonCode as R;
+    matches!(
+        reason,
+        R::UnspecifiedError
+            | R::MalformedPacket
+            | R::ProtocolError
+            | R::ImplementationSpecificError
+            | R::QuotaExceeded
+            | R::PayloadFormatInvalid
+    )
 }

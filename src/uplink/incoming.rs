@@ -9,14 +9,12 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::lanes::Age;
-use super::link::{JOURNAL_RETRY, Limits, Link, Phase, SPARE_IDS, Sent};
+use super::link::{Flying, JOURNAL_RETRY, Limits, Link, Phase, SPARE_IDS, Sent};
 use super::liveness::Liveness;
 use super::messages::Presence;
 use super::terms;
-use super::unwanted::Which;
 use super::window::Announced;
 use super::words;
-use crate::domain::jitter;
 use crate::journal::{Delivery, Mark};
 
 impl Link {
@@ -40,6 +38,10 @@ impl Link {
         self.liveness = Liveness::new(keep_alive, now);
         self.dialect_asked = false;
         self.good = false;
+        let released = self.unwanted.connected(self.limits.packet);
+        self.release(released, now);
+        self.tell_waiting();
+        self.stills_connected();
         self.lanes.restart(self.recent.boundary());
         self.pace.connected(window, now);
         self.up = true;
@@ -101,27 +103,26 @@ impl Link {
     }
 
     fn acknowledged(&mut self, ack: &PubAck, client: &AsyncClient) {
-        let sent = self.window.answered(ack.pkid);
+        let Some(Flying { sent, bytes }) = self.window.answered(ack.pkid) else {
+            return debug!("acknowledgement of an unknown packet {}", ack.pkid);
+        };
         self.liveness.answered(Instant::now());
         self.good = true;
         self.status.in_flight.store(self.window.len() as u64, Relaxed);
         match (sent, ack.reason) {
-            (Some(Sent::Event { seq, age, at }), reason) => self.event_answered(seq, age, at, reason),
-            (Some(Sent::Birth), PubAckReason::Success | PubAckReason::NoMatchingSubscribers) => {
-                self.unwanted.taken(None);
-            }
-            (Some(Sent::Birth), reason) => self.trouble(format!("refuses the status message ({reason:?})")),
-            (Some(Sent::Goodbye), _) => self.leave(client),
-            (Some(Sent::Copy(_)), _) => self.commands.resent(),
-            (Some(Sent::Part), reason) => self.commands.streams.answered(reason == PubAckReason::Success),
-            (Some(Sent::Reply), _) => {}
-            (Some(Sent::HomeAssistant(word)), reason) => self.home_assistant_answered(word, reason),
-            (Some(Sent::Still(still)), reason) => self.still_answered(still, reason),
-            (None, _) => debug!("acknowledgement of an unknown packet {}", ack.pkid),
+            (Sent::Event { seq, age, at }, reason) => self.event_answered((seq, bytes), age, at, reason),
+            (Sent::Birth, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) => {}
+            (Sent::Birth, reason) => self.trouble(format!("refuses the status message ({reason:?})")),
+            (Sent::Goodbye, _) => self.leave(client),
+            (Sent::Copy(_), _) => self.commands.resent(),
+            (Sent::Part, reason) => self.commands.streams.answered(reason == PubAckReason::Success),
+            (Sent::Reply, _) => {}
+            (Sent::HomeAssistant(word), reason) => self.home_assistant_answered(word, reason),
+            (Sent::Still(still), reason) => self.still_answered(still, bytes, reason),
         }
     }
 
-    fn event_answered(&mut self, seq: u64, age: Age, at: Instant, reason: PubAckReason) {
+    fn event_answered(&mut self, (seq, bytes): (u64, u64), age: Age, at: Instant, reason: PubAckReason) {
         let now = Instant::now();
         if age == Age::Backlog {
             self.pace.answered(at, self.limits.window, now);
@@ -132,36 +133,15 @@ impl Link {
         match reason {
             PubAckReason::Success => {
                 self.status.delivered.fetch_add(1, Relaxed);
-                self.accepted(seq);
+                self.accepted(Some(seq), bytes);
                 self.mark(seq, Delivery::Delivered);
             }
             PubAckReason::NoMatchingSubscribers => {
                 self.status.unheard.fetch_add(1, Relaxed);
-                self.accepted(seq);
+                self.accepted(Some(seq), bytes);
                 self.mark(seq, Delivery::Unheard);
             }
-            refusal => {
-                self.status.refused.fetch_add(1, Relaxed);
-                if self.unwanted.refused_for(Which::Event(seq), refusal) {
-                    return self.give_up(Which::Event(seq));
-                }
-                self.refusing = true;
-                self.trouble(words::event_refusal(refusal));
-                self.lanes.came_back(seq);
-                if self.held_until.is_none() {
-                    self.held_until = Some(now + self.refusals.next(jitter()));
-                }
-            }
-        }
-    }
-
-    /// The broker takes events, this one at least.
-    fn accepted(&mut self, seq: u64) {
-        self.unwanted.taken(Some(Which::Event(seq)));
-        self.refusals.reset();
-        if std::mem::take(&mut self.refusing) {
-            self.status.trouble(None);
-            info!("broker {} takes events again", self.settings.address);
+            refusal => self.event_answered_no(seq, bytes, refusal, now),
         }
     }
 
@@ -203,10 +183,13 @@ impl Link {
     /// What was in flight is forgotten here, and read again from the journal.
     pub(super) fn take_back_window(&mut self) {
         let mut resent = 0;
-        for sent in self.window.take_all() {
+        for Flying { sent, .. } in self.window.take_all() {
             match sent {
                 Sent::Event { seq, .. } => {
-                    self.lanes.came_back(seq);
+                    // One that waits goes on waiting.
+                    if !self.unwanted.waits(seq) {
+                        self.lanes.came_back(seq);
+                    }
                     resent += 1;
                 }
                 Sent::Copy(seq) => self.commands.interrupted(seq),

@@ -23,7 +23,7 @@ use super::budget::Budget;
 use super::commands::Commands;
 use super::commits::Commits;
 use super::connect::Wish;
-use super::failures::{is_dismissal, is_unknown_reason, library_is_confused};
+use super::failures::{is_dismissal, library_is_confused};
 use super::former::Former;
 use super::handle::{HealthFeed, UplinkSetup};
 use super::lanes::{Age, Lanes, Recent};
@@ -93,6 +93,12 @@ pub(super) enum Sent {
     Goodbye,
 }
 
+/// The same, with the bytes of its packet.
+pub(super) struct Flying {
+    pub sent: Sent,
+    pub bytes: u64,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Running,
@@ -158,7 +164,7 @@ pub(super) struct Link {
     pub power: Power,
     /// The goodbye is one for a while.
     asleep: bool,
-    pub window: Window<Sent>,
+    pub window: Window<Flying>,
     pub limits: Limits,
     /// Acknowledgements that the journal has not been told of.
     pub marks: Vec<Mark>,
@@ -177,8 +183,6 @@ pub(super) struct Link {
     /// No event is sent before it: the broker refused one.
     pub held_until: Option<Instant>,
     pub refusals: Backoff,
-    /// It refused the last event it answered for.
-    pub refusing: bool,
     pub unwanted: Unwanted,
     /// The journal is not asked before it: it did not answer.
     pub read_again: Option<Instant>,
@@ -230,7 +234,6 @@ impl Link {
             stop_by: None,
             held_until: None,
             refusals: Backoff::new(RETRY_FIRST, RETRY_LAST),
-            refusing: false,
             unwanted: Unwanted::default(),
             read_again: None,
             mark_again: None,
@@ -299,27 +302,17 @@ impl Link {
                     self.disconnected();
                     return Outcome::Renewed;
                 }
-                Polled::Dead(why) => {
-                    self.lost(why.to_owned());
-                    if self.asleep {
-                        // It was on its way to sleep anyway.
-                        return Outcome::Asleep;
-                    }
-                    self.take_back_window();
-                    let pause = self.pause(backoff, true);
-                    let goes_on = self.phase == Phase::Running && self.rest(pause).await;
-                    return if goes_on { Outcome::Renewed } else { Outcome::Ended };
-                }
+                Polled::Dead(why) => return self.leave_client(why.to_owned(), backoff, true).await,
                 Polled::Failed(e) => {
                     let was_up = self.up;
                     let why = self.reason(&e).await;
                     self.failed(why);
-                    if was_up && is_unknown_reason(&e) {
-                        self.answered_unreadably(&mut events, &client);
-                    }
+                    let blamed = was_up && self.blame(&e, &mut events, &client);
                     let pause = self.pause(backoff, !is_dismissal(&e));
-                    // A network that was not powered up is, before the next client.
-                    let renew = !self.limits.resumable || self.power != Power::Up || library_is_confused(&e, &events);
+                    // A network that was not powered up is, before the next client; and the
+                    // library would repeat what the broker ended the connection for.
+                    let stale = !self.limits.resumable || blamed || library_is_confused(&e, &events);
+                    let renew = stale || self.power != Power::Up;
                     if self.asleep {
                         return Outcome::Asleep;
                     }
@@ -340,6 +333,19 @@ impl Link {
                 self.note_marks(false);
             }
         }
+    }
+
+    /// The connection is of no use, and the library does not notice.
+    async fn leave_client(&mut self, why: String, backoff: &mut Backoff, broke: bool) -> Outcome {
+        self.lost(why);
+        if self.asleep {
+            // It was on its way to sleep anyway.
+            return Outcome::Asleep;
+        }
+        self.take_back_window();
+        let pause = self.pause(backoff, broke);
+        let goes_on = self.phase == Phase::Running && self.rest(pause).await;
+        if goes_on { Outcome::Renewed } else { Outcome::Ended }
     }
 
     /// What the journal has done meanwhile.
@@ -478,6 +484,7 @@ impl Link {
         };
         let due = [
             held.or(paced).filter(|_| sending && self.marks.len() < MARKS_LIMIT),
+            self.unwanted.due().filter(|_| sending && self.may_try() && self.budget.is_left()),
             self.stills.ask_again().filter(|_| sending),
             self.health_due.filter(|_| running),
             self.home_assistant.due().filter(|_| running && self.has_spare_id()),
@@ -499,6 +506,8 @@ impl Link {
         self.lanes = Lanes::new(0);
         self.recent = Recent::new(0);
         self.alerts.restart();
+        self.unwanted = Unwanted::default();
+        self.tell_waiting();
         self.commands.forget();
         self.home_assistant.forget();
         self.keep_client_id();

@@ -40,6 +40,7 @@ mod messages;
 mod outgoing;
 mod pace;
 mod probe;
+mod refusals;
 mod resend;
 mod settings;
 #[cfg(test)]

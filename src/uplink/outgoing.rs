@@ -8,14 +8,14 @@ use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::lanes::{Age, BATCH, Wanted};
-use super::link::{JOURNAL_RETRY, Link, Phase, SPARE_IDS, Sent};
+use super::link::{Flying, JOURNAL_RETRY, Link, Phase, SPARE_IDS, Sent};
 use super::messages::{MESSAGE_EXPIRY_BYTES, Presence, publish_packet_size};
 use crate::config::EventFormat;
 use crate::event::{Class, to_cbor};
-use crate::journal::{Delivery, JournalError, JournalReader, Note, Undelivered};
+use crate::journal::{Delivery, JournalError, JournalReader, Note, StoredEvent, Undelivered};
 
 /// With so many acknowledgements that the journal does not take, no more is sent.
 pub(super) const MARKS_LIMIT: usize = 4096;
@@ -42,34 +42,85 @@ impl Link {
         if self.budget.is_limited() {
             self.budget.time(self.utc(), now);
         }
-        while self.window.len() < self.limits.window {
+        // A broker that takes nothing is asked with one event at a time.
+        while self.window.len() < if self.unwanted.is_failing() { 1 } else { self.limits.window } {
             let Some((row, age)) = self.next_event(now) else { break };
-            let topic = self.settings.topics.event(&row.kind);
-            let payload = self.payload(row.seq, &row.json);
-            let size = publish_packet_size(&topic, payload.len());
-            if size > self.limits.packet {
-                let (seq, limit) = (row.seq, self.limits.packet);
-                warn!("event {seq} ({size} bytes) is too large for the broker ({limit})");
-                self.set_aside(seq);
-                continue;
-            }
-            if !is_json(&row.json) {
-                warn!("event {} was damaged on the disk", row.seq);
-                self.set_aside(row.seq);
-                continue;
-            }
-            if client.try_publish(topic, QoS::AtLeastOnce, false, payload).is_err() {
-                // The channel is larger than the window, so this cannot be.
-                self.lanes.came_back(row.seq);
-                self.held_until = Some(now + JOURNAL_RETRY);
+            if !self.send_event(StoredEvent { seq: row.seq, kind: row.kind, json: row.json }, age, false, client, now) {
                 break;
             }
-            if age == Age::Backlog {
-                self.pace.sent();
-            }
-            self.handed_over(Sent::Event { seq: row.seq, age, at: now }, size);
+        }
+        if self.may_try() {
+            self.try_what_waits(client, now);
         }
         self.status.in_flight.store(self.window.len() as u64, Relaxed);
+    }
+
+    /// Hands over an event, or finds out that it cannot be sent now; a `trial` says whether
+    /// the broker takes it after all. `false` if nothing can be handed over.
+    fn send_event(&mut self, row: StoredEvent, age: Age, trial: bool, client: &AsyncClient, now: Instant) -> bool {
+        let seq = row.seq;
+        let topic = self.settings.topics.event(&row.kind);
+        let payload = self.payload(seq, &row.json);
+        let size = publish_packet_size(&topic, payload.len());
+        if size > u64::from(self.settings.max_packet) {
+            warn!("event {seq} ({size} bytes) is larger than uplink.max_packet ({})", self.settings.max_packet);
+            self.set_aside(seq);
+            return true;
+        }
+        if !is_json(&row.json) {
+            warn!("event {seq} was damaged on the disk");
+            self.set_aside(seq);
+            return true;
+        }
+        if !trial && !self.unwanted.fits(size) {
+            self.unwanted.too_large(seq, size);
+            self.tell_waiting();
+            return true;
+        }
+        if client.try_publish(topic, QoS::AtLeastOnce, false, payload).is_err() {
+            // The channel is larger than the window, so this cannot be.
+            if !self.unwanted.waits(seq) {
+                self.lanes.came_back(seq);
+            }
+            self.held_until = Some(now + JOURNAL_RETRY);
+            return false;
+        }
+        if age == Age::Backlog {
+            self.pace.sent();
+        }
+        self.handed_over(Sent::Event { seq, age, at: now }, size);
+        true
+    }
+
+    /// All others are delivered: the turn of those that the broker did not take.
+    fn try_what_waits(&mut self, client: &AsyncClient, now: Instant) {
+        let suspects = self.unwanted.nothing_else(now);
+        if !suspects.is_empty() {
+            return self.release(suspects, now);
+        }
+        // Suspects are sent like any other, alerts among them; trials cost bytes.
+        if !self.budget.is_left() {
+            return;
+        }
+        let Some(seq) = self.unwanted.trial(now) else { return };
+        match self.stored(seq) {
+            Ok(Some(row)) => {
+                debug!("trying event {seq}, which the broker did not take, once more");
+                self.send_event(row, Age::Live, true, client, now);
+            }
+            // It had to make room.
+            Ok(None) => {
+                self.unwanted.forget(seq);
+                self.lanes.settled(seq);
+                self.tell_waiting();
+            }
+            Err(e) => self.unreadable(&e, now),
+        }
+    }
+
+    fn stored(&mut self, seq: u64) -> Result<Option<StoredEvent>, JournalError> {
+        let reader = open_reader(&mut self.reader, self.journal.path())?;
+        Ok(reader.events_between(seq, seq, 1)?.pop())
     }
 
     /// The event as it goes over the wire.
@@ -129,7 +180,7 @@ impl Link {
             // Until now there was nothing to acknowledge.
             self.liveness.answered(Instant::now());
         }
-        self.window.handed_over(sent);
+        self.window.handed_over(Flying { sent, bytes });
         self.spend(bytes);
     }
 
@@ -166,8 +217,10 @@ impl Link {
         }
     }
 
-    /// It stays in the journal, unsent; a `lost` event says so.
-    pub(super) fn set_aside(&mut self, seq: u64) {
+    /// It stays in the journal, unsent; a `lost` event says so. Never for anything that a
+    /// broker says.
+    fn set_aside(&mut self, seq: u64) {
+        self.unwanted.forget(seq);
         self.status.set_aside.fetch_add(1, Relaxed);
         self.mark(seq, Delivery::SetAside);
         self.mark_again.get_or_insert_with(Instant::now);
@@ -235,9 +288,12 @@ fn read_rows(
     path: &Path,
     wanted: Wanted,
 ) -> Result<Vec<Undelivered>, JournalError> {
-    let reader = match reader {
+    open_reader(reader, path)?.undelivered(wanted.class, wanted.after, wanted.to, BATCH)
+}
+
+fn open_reader<'r>(reader: &'r mut Option<JournalReader>, path: &Path) -> Result<&'r mut JournalReader, JournalError> {
+    Ok(match reader {
         Some(reader) => reader,
         None => reader.insert(JournalReader::open(path)?),
-    };
-    reader.undelivered(wanted.class, wanted.after, wanted.to, BATCH)
+    })
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::link::{Link, Sent};
@@ -22,6 +23,9 @@ const RESEND_WINDOW: usize = 8;
 
 /// Rows of a `resend` read at once.
 const RESEND_BATCH: usize = 64;
+
+/// Runs of numbers that a reply names, at most; whoever misses others asks again.
+const MOST_RUNS: usize = 32;
 
 /// A `resend` that is going on.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,6 +68,16 @@ impl Link {
         Ok((from, to))
     }
 
+    /// What of that range cannot be sent: whoever asked need not wait for it. `None` if the
+    /// journal cannot be read.
+    pub(super) fn without(&self, (from, to): (u64, u64)) -> Option<Vec<(u64, u64)>> {
+        let read = |reader: &JournalReader| reader.without(from, to, MOST_RUNS);
+        match &self.reader {
+            Some(reader) => read(reader).ok(),
+            None => JournalReader::open(self.journal.path()).and_then(|reader| read(&reader)).ok(),
+        }
+    }
+
     /// Hands over some events of a `resend`, where new ones leave room.
     pub(super) fn resend_some(&mut self, client: &AsyncClient) {
         let Some(resend) = &self.commands.resend else { return };
@@ -91,7 +105,7 @@ impl Link {
             let topic = self.settings.topics.event(&row.kind);
             let payload = self.payload(row.seq, &row.json);
             let size = publish_packet_size(&topic, payload.len());
-            if size > self.limits.packet {
+            if size > self.unwanted.room(Instant::now()) {
                 next = next.max(row.seq + 1);
                 continue;
             }

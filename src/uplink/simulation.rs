@@ -1,5 +1,5 @@
 //! The outbox as a whole, in simulated time: lanes, window, pace, budget and what
-//! comes back, driven by random events, delays, refusals and broken connections,
+//! comes back or is not wanted, driven by random events, delays, refusals and broken connections,
 //! and held to a journal and a broker that are simple enough to be believed.
 //!
 //! What `link.rs` does between these parts is done here in the same order. A
@@ -10,11 +10,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rumqttc::v5::mqttbytes::v5::PubAckReason;
 use tokio::time::Instant;
 
 use super::budget::Budget;
 use super::lanes::{Age, BATCH, Lanes, Recent, Wanted};
 use super::pace::Pace;
+use super::unwanted::{Refusal, Unwanted};
 use super::window::{Announced, Window};
 use crate::domain::{Backoff, UtcMillis};
 use crate::event::Class;
@@ -40,6 +42,8 @@ enum Step {
     Break(bool),
     /// The broker refuses so many.
     Refuse(usize),
+    /// From now on it refuses some whenever they come, or takes them after all.
+    Dislike(bool),
     /// The journal writes down what is acknowledged.
     Write,
     /// The journal is full: so many of the least important go.
@@ -55,7 +59,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => pass.prop_map(Step::Pass),
         2 => delay.prop_map(Step::Delay),
         2 => any::<bool>().prop_map(Step::Break),
-        1 => (1..4usize).prop_map(Step::Refuse),
+        1 => (1..20usize).prop_map(Step::Refuse),
+        1 => any::<bool>().prop_map(Step::Dislike),
         2 => Just(Step::Write),
         1 => (1..30usize).prop_map(Step::GiveUp),
     ]
@@ -119,6 +124,7 @@ struct Wire {
     id: u16,
     delay: Duration,
     refuse: usize,
+    dislikes: bool,
     kept: bool,
 }
 
@@ -139,6 +145,7 @@ struct Simulation {
     budget: Budget,
     window: Window<Sent>,
     refusals: Backoff,
+    unwanted: Unwanted,
     held_until: Option<Instant>,
     boundary: u64,
     up: bool,
@@ -164,6 +171,7 @@ impl Simulation {
             budget: Budget::new(Some(DAY), now),
             window: Window::default(),
             refusals: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
+            unwanted: Unwanted::default(),
             held_until: None,
             boundary: 0,
             up: false,
@@ -173,6 +181,7 @@ impl Simulation {
                 id: 0,
                 delay: Duration::ZERO,
                 refuse: 0,
+                dislikes: false,
                 kept: false,
             },
             out: BTreeSet::new(),
@@ -193,6 +202,7 @@ impl Simulation {
             Step::Delay(delay) => self.wire.delay = *delay,
             Step::Break(kept) => self.break_off(*kept),
             Step::Refuse(n) => self.wire.refuse += n,
+            Step::Dislike(does) => self.wire.dislikes = *does,
             Step::Write => self.write(),
             Step::GiveUp(n) => {
                 // The writer commits the waiting marks before it removes.
@@ -231,6 +241,8 @@ impl Simulation {
         if !self.wire.kept {
             self.take_back();
         }
+        let released = self.unwanted.connected(u64::MAX);
+        self.release(released);
         self.boundary = self.recent.boundary();
         self.lanes.restart(self.boundary);
         self.pace.connected(WINDOW, self.now);
@@ -239,10 +251,19 @@ impl Simulation {
 
     fn take_back(&mut self) {
         for sent in self.window.take_all() {
-            self.lanes.came_back(sent.seq);
+            if !self.unwanted.waits(sent.seq) {
+                self.lanes.came_back(sent.seq);
+            }
             self.out.remove(&sent.seq);
         }
         self.wire.unsent.clear();
+    }
+
+    fn release(&mut self, events: Vec<u64>) {
+        for seq in events {
+            self.lanes.came_back(seq);
+            self.held_until.get_or_insert(self.now);
+        }
     }
 
     /// The library holds what it had sent, and repeats it if the session is kept.
@@ -279,14 +300,23 @@ impl Simulation {
             if sent.age == Age::Backlog {
                 self.pace.answered(sent.at, WINDOW, self.now);
             }
-            if self.wire.refuse > 0 {
-                self.wire.refuse -= 1;
-                self.lanes.came_back(seq);
-                if self.held_until.is_none() {
+            if self.wire.refuse > 0 || (self.wire.dislikes && seq.is_multiple_of(5)) {
+                self.wire.refuse = self.wire.refuse.saturating_sub(1);
+                let waited = self.unwanted.waits(seq);
+                let reason = PubAckReason::ImplementationSpecificError;
+                let released = self.unwanted.refused(seq, MESSAGE, Refusal::Answer(reason), self.now);
+                self.release(released.into_iter().collect());
+                if self.held_until.is_none() && !(waited && self.unwanted.waits(seq)) {
                     self.held_until = Some(self.now + self.refusals.next(0.5));
                 }
             } else {
                 self.refusals.reset();
+                let failing = self.unwanted.is_failing();
+                let released = self.unwanted.taken(Some(seq), MESSAGE);
+                if failing {
+                    self.held_until = self.held_until.map(|at| at.min(self.now));
+                }
+                self.release(released);
                 self.acknowledged.insert(seq);
                 self.journal.waiting.push(seq);
             }
@@ -304,14 +334,14 @@ impl Simulation {
         let noon = 20_000 * 86_400_000 + 43_200_000;
         let utc = UtcMillis(noon + (self.now - self.start).as_millis() as i64);
         self.budget.time(Some(utc), self.now);
-        while self.window.len() < WINDOW {
+        while self.window.len() < if self.unwanted.is_failing() { 1 } else { WINDOW } {
             let backlog = self.pace.allows(WINDOW, self.now);
             let affordable = self.budget.is_left();
             let allowed = |age, class| (age == Age::Live || backlog) && (class == Class::Alert || affordable);
             let journal = &self.journal;
             let Some((row, age)) = self.lanes.next(journal.last, allowed, |wanted| journal.read(wanted)).unwrap()
             else {
-                return;
+                break;
             };
             self.judge(row.seq, row.class, age, allowed);
             if age == Age::Backlog {
@@ -322,6 +352,29 @@ impl Simulation {
             self.window.handed_over(Sent { seq: row.seq, age, at: self.now });
             self.wire.unsent.push_back((None, row.seq));
         }
+        if self.window.len() == 0 && self.lanes.are_empty(self.journal.last) {
+            self.try_what_waits();
+        }
+    }
+
+    fn try_what_waits(&mut self) {
+        let suspects = self.unwanted.nothing_else(self.now);
+        if !suspects.is_empty() {
+            return self.release(suspects);
+        }
+        if !self.budget.is_left() {
+            return;
+        }
+        let Some(seq) = self.unwanted.trial(self.now) else { return };
+        if !self.journal.queued.contains_key(&seq) {
+            // It had to make room.
+            self.unwanted.forget(seq);
+            return self.lanes.settled(seq);
+        }
+        assert!(self.out.insert(seq) && !self.acknowledged.contains(&seq));
+        self.budget.spend(MESSAGE);
+        self.window.handed_over(Sent { seq, age: Age::Live, at: self.now });
+        self.wire.unsent.push_back((None, seq));
     }
 
     /// What goes next must be what should.
@@ -334,7 +387,8 @@ impl Simulation {
         assert_eq!(age, age_of(seq));
         let sooner = self.journal.queued.iter().find(|(other, class_of)| {
             let age_of = age_of(**other);
-            let free = !self.out.contains(other) && !self.acknowledged.contains(other);
+            let free =
+                !self.out.contains(other) && !self.acknowledged.contains(other) && !self.unwanted.is_held(**other);
             free && allowed(age_of, **class_of) && rank(age_of, **class_of) < rank(age, class)
         });
         assert_eq!(sooner, None, "{seq} ({age:?}, {class:?}) went before it");
@@ -342,7 +396,7 @@ impl Simulation {
 
     /// With a broker that works, until nothing is left.
     fn finish(&mut self) {
-        (self.wire.delay, self.wire.refuse) = (Duration::from_millis(10), 0);
+        (self.wire.delay, self.wire.refuse, self.wire.dislikes) = (Duration::from_millis(10), 0, false);
         for round in 0.. {
             assert!(round < 20_000, "{} events are never delivered", self.journal.queued.len());
             self.write();

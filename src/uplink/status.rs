@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use super::unwanted::Summary;
 use crate::domain::{Latencies, Percentiles};
 
 /// Counters since the start; the link alone changes them.
@@ -28,6 +29,7 @@ pub struct UplinkStatus {
     /// From the commit of an event, the broker being there, to its answer.
     pub(super) acknowledged: Latencies,
     last_error: Mutex<Option<String>>,
+    waiting: Mutex<Option<Summary>>,
 }
 
 /// [`UplinkStatus`] at one moment.
@@ -39,8 +41,14 @@ pub struct UplinkFigures {
     pub delivered: u64,
     /// Events acknowledged by the broker, nobody listening.
     pub unheard: u64,
-    /// Events too large for this broker, or refused by it again and again.
+    /// Events larger than `uplink.max_packet`, or damaged on the disk.
     pub set_aside: u64,
+    /// Events that wait because the broker does not take them; the others go on.
+    pub waiting: u64,
+    /// The first of these.
+    pub waiting_seq: Option<u64>,
+    /// Why it waits.
+    pub waiting_why: Option<String>,
     /// Times that the broker refused a message.
     pub refused: u64,
     /// Messages sent and not yet acknowledged.
@@ -65,7 +73,7 @@ pub struct UplinkFigures {
     pub copies: u64,
     /// Stills acknowledged by the broker.
     pub stills: u64,
-    /// Stills too large for this broker, or refused by it again and again.
+    /// Stills larger than `uplink.max_packet`.
     pub stills_set_aside: u64,
     /// What keeps the link from working at present.
     pub error: Option<String>,
@@ -74,7 +82,11 @@ pub struct UplinkFigures {
 impl UplinkStatus {
     /// All of it.
     pub fn figures(&self) -> UplinkFigures {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
         UplinkFigures {
+            waiting: waiting.as_ref().map_or(0, |waiting| waiting.n),
+            waiting_seq: waiting.as_ref().map(|waiting| waiting.seq),
+            waiting_why: waiting.map(|waiting| waiting.why),
             connected: self.connected.load(Relaxed),
             delivered: self.delivered.load(Relaxed),
             unheard: self.unheard.load(Relaxed),
@@ -104,6 +116,15 @@ impl UplinkStatus {
     /// The present trouble.
     pub(super) fn error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets what waits; returns it when there is more than before, and whether it is the
+    /// first.
+    pub(super) fn set_waiting(&self, now: Option<Summary>) -> Option<(bool, Summary)> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = waiting.as_ref().map_or(0, |waiting| waiting.n);
+        waiting.clone_from(&now);
+        now.filter(|now| now.n > before).map(|now| (before == 0, now))
     }
 
     /// Sets or clears the present trouble; returns whether that is news.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::link::{Link, Sent};
@@ -78,7 +79,8 @@ impl Streams {
 impl Link {
     /// Hands over some pieces of the first file, where there is room.
     pub(super) fn send_parts(&mut self, client: &AsyncClient) {
-        let largest = usize::try_from(self.limits.packet).unwrap_or(usize::MAX).saturating_sub(LONGEST_TOPIC);
+        let room = self.unwanted.room(Instant::now());
+        let largest = usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(LONGEST_TOPIC);
         let window = self.limits.window;
         while self.window.len() < window && self.budget.is_left() {
             let Some(first) = self.commands.streams.0.front_mut() else { return };
@@ -99,7 +101,7 @@ impl Link {
             };
             let topic = self.settings.topics.part(&first.id, piece.offset);
             let size = publish_packet_size(&topic, piece.bytes.len());
-            if size > self.limits.packet || client.try_publish(topic, QoS::AtLeastOnce, false, piece.bytes).is_err() {
+            if size > room || client.try_publish(topic, QoS::AtLeastOnce, false, piece.bytes).is_err() {
                 warn!("the answer to {} was cut short: a part of {size} bytes does not fit", first.id);
                 first.file = None;
                 self.commands.streams.drop_finished();

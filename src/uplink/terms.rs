@@ -12,7 +12,8 @@ use rumqttc::v5::mqttbytes::v5::ConnAck;
 /// `uplink.keep_alive` may be.
 pub(super) const LEAST_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// Bytes of a packet that an ordinary event needs. Less is not a limit but a fault.
+/// Bytes of a packet that an ordinary event needs: a crossing with the longest names fits.
+/// Less is not a limit but a fault.
 pub(super) const LEAST_PACKET: u32 = 1024;
 
 /// How often the broker is pinged: as often as it asks for, and as one's own setting
@@ -71,7 +72,11 @@ pub(super) fn forgets_after(ack: &ConnAck, asked: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{BBox, Group, UtcMillis};
+    use crate::event::{Body, Class, Conf, Draft, Event, LogId, Stamp, TimeSource};
+    use crate::uplink::messages::{Topics, publish_packet_size};
     use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, ConnectReturnCode};
+    use uuid::Uuid;
 
     fn ack(change: impl FnOnce(&mut ConnAckProperties)) -> ConnAck {
         let mut properties = ConnAckProperties {
@@ -118,5 +123,37 @@ mod tests {
         assert!(said(|p| p.max_packet_size = Some(20)).contains("20 bytes"));
         assert_eq!(forgets_after(&ack(|p| p.session_expiry_interval = Some(0)), 60), Some(0));
         assert_eq!(forgets_after(&ack(|p| p.session_expiry_interval = Some(u32::MAX)), 60), None);
+    }
+
+    /// What a configuration allows names to be: 32 characters, and 64 of the prefix.
+    #[test]
+    fn a_crossing_and_a_lost_event_with_the_longest_names_fit() {
+        let long = || "n".repeat(32);
+        let stamp = Stamp {
+            t: UtcMillis(1_747_000_000_000),
+            uncertainty_ms: Some(u32::MAX),
+            source: TimeSource::None,
+            boot: u32::MAX,
+            mono_ms: u64::MAX,
+        };
+        let crossing = Body::Crossing {
+            id: Uuid::max(),
+            cam: long(),
+            grp: Group::Vehicle,
+            cls: long(),
+            conf: Conf(0.55),
+            bbox: BBox::new(0.111, 0.222, 0.333, 0.444).into(),
+            wire: long(),
+            dir: long(),
+            gid: Some(Uuid::max()),
+        };
+        let lost =
+            Body::Lost { from: u64::MAX, to: u64::MAX, n: u64::MAX, class: Class::Telemetry, why: "x".repeat(200) };
+        for body in [crossing, lost] {
+            let topic = Topics::new(&"p".repeat(64), &long()).event(body.kind());
+            let event = Event::new(&long(), &LogId(long()), u64::MAX, Draft { stamp, body, replay: true });
+            let size = publish_packet_size(&topic, event.to_json().len());
+            assert!(size <= u64::from(LEAST_PACKET), "{size}");
+        }
     }
 }

@@ -70,18 +70,25 @@ impl<T> Window<T> {
         self.on_wire.remove(&id).map(|(_, message)| message)
     }
 
-    fn oldest_id(&self) -> Option<u16> {
-        self.on_wire.iter().min_by_key(|(_, (put, _))| *put).map(|(id, _)| *id)
-    }
-
-    /// What was put on the wire first of all that is not answered.
-    pub fn oldest(&self) -> Option<&T> {
-        self.on_wire.get(&self.oldest_id()?).map(|(_, message)| message)
-    }
-
-    /// Takes it out.
+    /// Takes out what was put on the wire first of all that is not answered.
     pub fn take_oldest(&mut self) -> Option<T> {
-        self.answered(self.oldest_id()?)
+        self.answered(self.on_wire.iter().min_by_key(|(_, (put, _))| *put).map(|(id, _)| *id)?)
+    }
+
+    fn largest_id(&self, size: impl Fn(&T) -> u64) -> Option<u16> {
+        self.on_wire.iter().max_by_key(|(_, (_, message))| size(message)).map(|(id, _)| *id)
+    }
+
+    /// The largest that is on the wire; whether no other one there is `large`.
+    pub fn largest(&self, size: impl Fn(&T) -> u64, large: impl Fn(u64) -> bool) -> Option<(&T, bool)> {
+        let (_, message) = self.on_wire.get(&self.largest_id(&size)?)?;
+        let others = self.on_wire.values().filter(|(_, one)| large(size(one))).count();
+        Some((message, others <= 1))
+    }
+
+    /// Takes out the largest that is on the wire.
+    pub fn take_largest(&mut self, size: impl Fn(&T) -> u64) -> Option<T> {
+        self.answered(self.largest_id(size)?)
     }
 
     /// All that is not acknowledged; the window is empty afterwards.
@@ -110,11 +117,16 @@ mod tests {
         window.handed_over("c");
         // The library counts anew.
         assert_eq!(window.announced(1), Announced::First);
-        assert_eq!(window.oldest(), Some(&"a"));
         assert_eq!(window.take_oldest(), Some("a"));
-        assert_eq!(window.oldest(), Some(&"c"));
         window.handed_over("a");
-        assert_eq!(window.take_all().collect::<Vec<_>>(), ["c", "a"]);
+        window.handed_over("waiting");
+        assert_eq!(window.announced(2), Announced::First);
+        let size = |message: &&str| message.len() as u64 + u64::from(*message == "a");
+        assert_eq!(window.largest(size, |_| true), Some((&"a", false)));
+        assert_eq!(window.largest(size, |bytes| bytes > 1), Some((&"a", true)));
+        assert_eq!(window.take_largest(size), Some("a"));
+        assert_eq!(window.largest(size, |_| true), Some((&"c", true)));
+        assert_eq!(window.take_all().collect::<Vec<_>>(), ["c", "waiting"]);
         assert_eq!(window.len(), 0);
     }
 

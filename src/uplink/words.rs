@@ -11,7 +11,7 @@ use super::wire::Unfit;
 use super::{dialect, terms};
 
 /// The reason of mosquitto 2.0's `message_size_limit`.
-const PACKET_TOO_LARGE: u8 = 0x95;
+pub(super) const PACKET_TOO_LARGE: u8 = 0x95;
 
 /// What keeps the connection from working.
 pub(super) fn connection(e: &ConnectionError) -> String {

@@ -4,14 +4,16 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use tawny::event::{Body, Phase};
 
+use crate::audit::Receiver;
 use crate::common::broker::{Broker, Subscriber, free_port, wait_for};
-use crate::common::drafts::draft;
+use crate::common::daemon::{Daemon, Unit};
+use crate::common::drafts::{crossings, draft};
 use crate::proxy::{Answers, Proxy};
 use crate::watcher::{assert_all_arrives, states, unit_with, unit_with_crossings, wait_health};
 
@@ -19,6 +21,13 @@ use crate::watcher::{assert_all_arrives, states, unit_with, unit_with_crossings,
 const QUOTA_EXCEEDED: u8 = 0x97;
 const IMPLEMENTATION_SPECIFIC: u8 = 0x83;
 const PAYLOAD_FORMAT_INVALID: u8 = 0x99;
+const TOPIC_NAME_INVALID: u8 = 0x90;
+/// Not allowed in a PUBACK; mosquitto 2.0 has it there.
+const PACKET_TOO_LARGE: u8 = 0x95;
+
+/// MQTT 5.0, section 3.2.2.3.
+const MAXIMUM_PACKET_SIZE: u8 = 0x27;
+const MAXIMUM_QOS: u8 = 0x24;
 
 fn generous() -> Broker {
     Broker::with("allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0\n")
@@ -76,36 +85,118 @@ fn a_broker_that_takes_nothing_for_a_while_gets_everything_later() {
     proxy.answer(Answers::Reason(IMPLEMENTATION_SPECIFIC));
     let unit = unit_with_crossings(5, &proxy.url(), "");
     let daemon = unit.start();
-    wait_health(&subscriber, "each is refused again and again", |h| h["uplink"]["refused"].as_u64() > Some(4 * 6));
+    wait_health(&subscriber, "each is refused again and again", |h| h["uplink"]["refused"].as_u64() > Some(7));
     proxy.answer(Answers::Plain);
     let health = wait_health(&subscriber, "the trouble is over", |h| h["uplink"].get("error").is_none());
     assert_eq!(health["uplink"]["set_aside"], 0, "{health}");
     assert_all_arrives(&unit, daemon, &subscriber);
 }
 
+/// For eight seconds somebody else is the broker, or the broker is not itself: it
+/// announces limits into which no event fits. Nothing of that reaches the journal.
 #[test]
-fn what_a_broker_refuses_for_its_own_sake_is_set_aside() {
+fn limits_below_what_an_event_needs_are_a_broken_broker_and_lose_nothing() {
     let (broker, subscriber) = with_subscriber(generous());
     let proxy = Proxy::to(broker.port);
-    proxy.answer(Answers::Reason(PAYLOAD_FORMAT_INVALID));
-    let unit = unit_with_crossings(5, &proxy.url(), "");
+    proxy.announce(Some(&[MAXIMUM_PACKET_SIZE, 0, 0, 0, 20]));
+    let unit = unit_with_crossings(300, &proxy.url(), "");
     let daemon = unit.start();
-    daemon.wait_log("refuses event 1 again and again");
-    proxy.answer(Answers::Plain);
-    wait_health(&subscriber, "all is settled", |h| {
-        h["uplink"].get("error").is_none() && h["journal"]["queued"] == 0 && h["low"].as_u64() > Some(5)
+    daemon.wait_log("takes no packets above 20 bytes");
+    wait_for("it is tried again", || proxy.connacks() > 2);
+    // Into this one some would fit.
+    proxy.announce(Some(&[MAXIMUM_PACKET_SIZE, 0, 0, 1, 44]));
+    daemon.wait_log("takes no packets above 300 bytes");
+    proxy.announce(Some(&[MAXIMUM_QOS, 0]));
+    daemon.wait_log("acknowledges nothing (QoS 0)");
+    assert!(unit.rows().iter().all(|row| row.state == "queued"));
+    proxy.announce(None);
+    assert_all_arrives_once(&unit, daemon, &subscriber, &broker, 300);
+}
+
+/// Each of these reasons sounds as if it were about the message.
+#[test]
+fn a_broker_that_refuses_everything_for_a_while_loses_nothing() {
+    std::thread::scope(|scope| {
+        for reason in [PAYLOAD_FORMAT_INVALID, TOPIC_NAME_INVALID, PACKET_TOO_LARGE] {
+            scope.spawn(move || {
+                let (broker, subscriber) = with_subscriber(generous());
+                let proxy = Proxy::to(broker.port);
+                proxy.answer(Answers::Reason(reason));
+                let unit = unit_with_crossings(200, &proxy.url(), "");
+                let daemon = unit.start();
+                std::thread::sleep(Duration::from_secs(8));
+                assert!(proxy.acks() > 3);
+                assert!(unit.rows().iter().all(|row| row.state == "queued"), "{reason:#x}");
+                proxy.answer(Answers::Plain);
+                assert_all_arrives_once(&unit, daemon, &subscriber, &broker, 200);
+            });
+        }
     });
-    assert_eq!(daemon.terminate().code, Some(0));
-    let rows = unit.rows();
-    assert!(rows.iter().all(|row| row.state != "queued"));
-    // Each that did not go is told of by one that did.
-    let told: Vec<&Value> = rows.iter().map(|row| &row.event).filter(|event| event["kind"] == "lost").collect();
-    let mut missing = rows.iter().filter(|row| row.state == "set_aside" && row.event["kind"] != "lost").peekable();
-    assert!(missing.peek().is_some());
-    for row in missing {
-        let covers = |lost: &&Value| lost["from"].as_u64() <= Some(row.seq) && lost["to"].as_u64() >= Some(row.seq);
-        assert!(told.iter().copied().any(|lost| covers(&lost)), "{}", row.json);
+}
+
+/// With these rules of the broker one event is refused whatever happens: it waits, and
+/// is in the way of no other.
+#[test]
+fn an_event_that_the_broker_refuses_waits_and_the_others_go_on() {
+    std::thread::scope(|scope| {
+        for (rule, cuts) in [
+            ("max_packet_size 2000", 0..=0),
+            ("message_size_limit 2000", 1..=1),
+            ("message_size_limit 600", 1..=1),
+            // It hangs up, and its word may be lost with that.
+            ("max_queued_messages 0\nmessage_size_limit 2000", 1..=2),
+        ] {
+            scope.spawn(move || one_event_too_large(rule, cuts));
+        }
+    });
+}
+
+fn one_event_too_large(rule: &str, cuts: RangeInclusive<u64>) {
+    let (broker, subscriber) = with_subscriber(Broker::with(&format!("allow_anonymous true\n{rule}\n")));
+    let small = rule.ends_with("600");
+    let mut events = crossings(0, 40);
+    let large = Body::Storage { phase: Phase::Start, value: None, why: "x".repeat(if small { 700 } else { 3000 }) };
+    events.insert(7, draft(7, large));
+    let unit = unit_with(events, &broker.url(), "");
+    let queued = || unit.rows().iter().filter(|row| row.state == "queued").map(|row| row.seq).collect::<Vec<_>>();
+    // More connections change nothing, nor do more events.
+    for run in 0..2 {
+        let daemon = unit.start();
+        let starts = || subscriber.messages().iter().filter(|m| m.topic.ends_with("/event/boot")).count();
+        wait_for("the start is told", || starts() > run);
+        daemon.wait_log("does not take event 8");
+        let said = daemon.log();
+        assert!(said.contains("too large"), "{said}");
+        if !small {
+            // Into the smallest limit the health message does not fit.
+            let health = wait_health(&subscriber, "it waits", |h| {
+                h["journal"]["queued"] == 1 && h["low"] == 7 && h["up_s"].as_u64() > Some(3)
+            });
+            let uplink = &health["uplink"];
+            assert_eq!((&uplink["waiting"], &uplink["waiting_seq"]), (&1.into(), &8.into()), "{rule}: {health}");
+            assert!(uplink["waiting_why"].as_str().unwrap().contains("too large"), "{health}");
+            assert_eq!(uplink["set_aside"], 0, "{health}");
+            assert!(uplink["failures"].as_u64().is_some_and(|n| cuts.contains(&n)), "{rule}: {health}");
+        }
+        let end = daemon.terminate();
+        let connections = end.log.matches("connected to").count() as u64;
+        assert!(end.code == Some(0) && cuts.contains(&(connections - 1)), "{rule}: {}", end.log);
+        assert_eq!(queued(), [8], "{rule}");
     }
+    assert!(unit.rows().iter().all(|row| row.event["kind"] != "lost"));
+}
+
+/// The receiver too has everything, and says so.
+fn assert_all_arrives_once(unit: &Unit, daemon: Daemon, subscriber: &Subscriber, broker: &Broker, at_least: usize) {
+    let file = unit.dir.path().join("received.jsonl");
+    let receiver = Receiver::start(&broker.url(), &file);
+    wait_for("the receiver has them all", || receiver.count() > at_least);
+    assert_all_arrives(unit, daemon, subscriber);
+    let rows = unit.rows();
+    assert!(rows.iter().all(|row| row.event["kind"] != "lost"));
+    wait_for("the receiver has the last ones", || receiver.received().len() == rows.len());
+    let said = receiver.stop();
+    assert!(said.ends_with(" 0 missing"), "{said}");
 }
 
 #[test]

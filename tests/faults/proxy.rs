@@ -40,7 +40,11 @@ struct Shared {
     /// Each way; 0: as fast as it goes.
     bytes_per_s: AtomicU64,
     answers: Mutex<Answers>,
+    /// What a CONNACK says in place of the broker's own properties.
+    limits: Mutex<Option<Vec<u8>>>,
     acks: AtomicU64,
+    /// CONNACKs that came by so far.
+    connacks: AtomicU64,
     connections: Mutex<Vec<Arc<Connection>>>,
 }
 
@@ -77,7 +81,9 @@ impl Proxy {
             latency_ms: AtomicU64::new(0),
             bytes_per_s: AtomicU64::new(0),
             answers: Mutex::new(Answers::Plain),
+            limits: Mutex::new(None),
             acks: AtomicU64::new(0),
+            connacks: AtomicU64::new(0),
             connections: Mutex::default(),
         });
         let all = Arc::clone(&shared);
@@ -112,6 +118,17 @@ impl Proxy {
 
     pub fn answer(&self, answers: Answers) {
         *self.shared.answers.lock().unwrap() = answers;
+    }
+
+    /// The properties of every CONNACK from now on (MQTT 5.0, section 3.2.2.3); `None`:
+    /// the broker's own.
+    pub fn announce(&self, properties: Option<&[u8]>) {
+        *self.shared.limits.lock().unwrap() = properties.map(<[u8]>::to_vec);
+    }
+
+    /// Times that somebody was let in.
+    pub fn connacks(&self) -> u64 {
+        self.shared.connacks.load(SeqCst)
     }
 
     /// Both ends are told.
@@ -190,10 +207,23 @@ impl Shared {
 
     /// The broker's packets as the unit gets them, and how much later.
     fn tampered(&self, packets: Vec<Vec<u8>>) -> (Vec<u8>, Duration) {
+        const CONNACK: u8 = 0x20;
         const PUBACK: u8 = 0x40;
         let answers = *self.answers.lock().unwrap();
         let (mut out, mut late) = (Vec::new(), Duration::ZERO);
         for packet in packets {
+            if packet[0] & 0xf0 == CONNACK {
+                self.connacks.fetch_add(1, SeqCst);
+                match &*self.limits.lock().unwrap() {
+                    // Flags, reason, length of the properties.
+                    Some(limits) => {
+                        out.extend([CONNACK, limits.len() as u8 + 3, packet[2], packet[3], limits.len() as u8]);
+                        out.extend(limits);
+                    }
+                    None => out.extend(packet),
+                }
+                continue;
+            }
             if packet[0] & 0xf0 != PUBACK {
                 out.extend(packet);
                 continue;

@@ -61,6 +61,21 @@ function take(asking: Asking, missing: Missing): Range | undefined {
   return undefined
 }
 
+/** Ranges of a reply that are read; a unit sends no more. */
+const MOST_RANGES = 64
+
+/** What the reply to a request of `range` says that the unit does not hold. */
+export function without(reply: unknown, range: Range): Range[] {
+  if (!Array.isArray(reply)) return []
+  return reply.slice(0, MOST_RANGES).flatMap((pair: unknown): Range[] => {
+    if (!Array.isArray(pair)) return []
+    const [first, last] = pair as unknown[]
+    if (!Number.isSafeInteger(first) || !Number.isSafeInteger(last)) return []
+    const [from, to] = [Math.max(first as number, range.from), Math.min(last as number, range.to)]
+    return from <= to ? [{ from, to }] : []
+  })
+}
+
 /** The unit refused, in a word: if it is busy with another request, the same again after a pause; else it would refuse again. */
 export function refused(asking: Asking, word: unknown, now: number): void {
   if (word !== 'busy') return forget(asking)

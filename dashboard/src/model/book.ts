@@ -125,7 +125,7 @@ export class Book {
     journal.tell(e.seq, 0)
     if (e.kind === 'lost') {
       const [from, to] = [number(e, 'from'), number(e, 'to')]
-      if (from !== undefined && to !== undefined && from >= 1) journal.lost.addRange(from, to)
+      if (from !== undefined && to !== undefined && from >= 1) journal.tellLost(from, to)
     }
     this.correct(kept)
     this.join(kept)

@@ -38,7 +38,7 @@ export interface View {
   presence: Presence
   troubles: Trouble[]
   severity: Severity
-  /** Numbers missing at or below `low` that nobody declared lost. */
+  /** Numbers missing at or below `low`, but for those that the unit says it lost. */
   missing: number
 }
 

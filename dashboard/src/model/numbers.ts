@@ -42,6 +42,10 @@ export class Numbers {
     return true
   }
 
+  clear(): void {
+    this.ranges.length = 0
+  }
+
   has(n: number): boolean {
     const range = this.ranges[this.firstEndingAt(n)]
     return range !== undefined && range.from <= n
@@ -71,6 +75,17 @@ export class Numbers {
     return missing
   }
 
+  /** What there is from `from` to `to`. */
+  within(from: number, to: number): Range[] {
+    const found: Range[] = []
+    for (let i = this.firstEndingAt(from); i < this.ranges.length; i++) {
+      const range = this.ranges[i] as Range
+      if (range.from > to) break
+      found.push({ from: Math.max(from, range.from), to: Math.min(to, range.to) })
+    }
+    return found
+  }
+
   /** The index of the first interval that ends at `n` or after it. */
   private firstEndingAt(n: number): number {
     let low = 0
@@ -91,8 +106,12 @@ export function count(ranges: readonly Range[]): number {
 /** One journal of a unit, as far as this browser knows it. */
 export class Journal {
   readonly arrived = new Numbers()
-  /** Numbers that a `lost` event spoke of: they will not come. */
-  readonly lost = new Numbers()
+  /** Numbers that a `lost` event spoke of: the unit says that they will not come. */
+  private readonly lost = new Numbers()
+  /** Numbers that the unit, asked from here, answered that it does not hold. */
+  private readonly denied = new Numbers()
+  /** Both: not missing. */
+  private readonly excused = new Numbers()
   /** The highest `low` heard. After a crash the unit may tell a lower one for a while. */
   low = 0
   /** The highest number the unit is known to have stored. */
@@ -103,15 +122,39 @@ export class Journal {
     this.seq = Math.max(this.seq, seq)
   }
 
+  /** A `lost` event spoke of these. */
+  tellLost(from: number, to: number): void {
+    this.lost.addRange(from, to)
+    for (const range of this.denied.within(from, to)) this.excused.addRange(range.from, range.to)
+  }
+
+  /** The unit was asked for these, and does not hold them. */
+  tellDenied(from: number, to: number): void {
+    this.denied.addRange(from, to)
+    for (const range of this.lost.within(from, to)) this.excused.addRange(range.from, range.to)
+  }
+
+  /** The unit has connected anew: it may hold what it did not, or have been mended. */
+  connected(): void {
+    this.denied.clear()
+    this.excused.clear()
+  }
+
+  /** What may still come: all but what the unit says it lost and, when asked, that it does not hold. */
+  missing({ from, to }: Range): Range[] {
+    return this.arrived.missing(from, to).flatMap((range) => this.excused.missing(range.from, range.to))
+  }
+
   /**
-   * What is missing at or below `low` and not declared lost. What lies before
-   * the first number that ever arrived is `earlier`: it happened before this
-   * browser listened.
+   * What is missing at or below `low`. What lies before the first number that ever
+   * arrived is `earlier`: it happened before this browser listened. `lost` is what
+   * the unit says will not come, until it was asked and says that it does not hold it.
    */
-  gaps(): { gaps: Range[]; earlier: Range[] } {
+  gaps(): { gaps: Range[]; earlier: Range[]; lost: Range[] } {
     const begin = this.arrived.first ?? this.low + 1
-    const open = (from: number, to: number): Range[] =>
-      this.arrived.missing(from, to).flatMap((range) => this.lost.missing(range.from, range.to))
-    return { gaps: open(begin, this.low), earlier: open(1, Math.min(begin - 1, this.low)) }
+    const missing = (from: number, to: number): Range[] => this.missing({ from, to })
+    const open = (from: number, to: number): Range[] => missing(from, to).flatMap((range) => this.lost.missing(range.from, range.to))
+    const lost = missing(1, this.low).flatMap((range) => this.lost.within(range.from, range.to))
+    return { gaps: open(begin, this.low), earlier: open(1, Math.min(begin - 1, this.low)), lost }
   }
 }

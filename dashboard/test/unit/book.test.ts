@@ -117,7 +117,7 @@ test('what is let go of is neither a gap nor new when it comes again', () => {
   book.trim(4)
   assert.deepEqual(seqs(book), [7, 8, 9, 10])
   assert.equal(book.add(crossing(2, 2), 0), undefined)
-  assert.deepEqual(book.journal('u', 'aaaa').gaps(), { gaps: [], earlier: [] })
+  assert.deepEqual(book.journal('u', 'aaaa').gaps(), { gaps: [], earlier: [], lost: [] })
 })
 
 test('filters', () => {

@@ -32,25 +32,36 @@ test('a number missing at or below `low` is a gap, above it merely late', () => 
   const journal = new Journal()
   for (const n of [1, 2, 5, 9]) journal.arrived.add(n)
   journal.tell(9, 6)
-  assert.deepEqual(journal.gaps(), { gaps: [{ from: 3, to: 4 }, { from: 6, to: 6 }], earlier: [] })
+  assert.deepEqual(journal.gaps(), { gaps: [{ from: 3, to: 4 }, { from: 6, to: 6 }], earlier: [], lost: [] })
 })
 
-test('what a `lost` event speaks of is no gap', () => {
+test('what a `lost` event speaks of is told apart until the unit was asked and does not hold it', () => {
   const journal = new Journal()
   for (const n of [1, 9, 10]) journal.arrived.add(n)
-  journal.lost.addRange(3, 6)
+  journal.tellLost(3, 6)
   journal.tell(10, 10)
-  assert.deepEqual(journal.gaps().gaps, [{ from: 2, to: 2 }, { from: 7, to: 8 }])
+  const gaps = [{ from: 2, to: 2 }, { from: 7, to: 8 }]
+  assert.deepEqual(journal.gaps(), { gaps, earlier: [], lost: [{ from: 3, to: 6 }] })
+  assert.deepEqual(journal.missing({ from: 1, to: 10 }), [{ from: 2, to: 8 }], 'it is asked for')
+  const answer = [[1, 3], [6, 99], ['x', 2], 7, [5, 4]]
+  for (const { from, to } of asking.without(answer, { from: 2, to: 8 })) journal.tellDenied(from, to)
+  assert.deepEqual(journal.gaps(), { gaps, earlier: [], lost: [{ from: 4, to: 5 }] })
+  journal.arrived.add(4)
+  journal.tellLost(7, 7)
+  assert.deepEqual(journal.gaps(), { gaps: [{ from: 2, to: 2 }, { from: 8, to: 8 }], earlier: [], lost: [{ from: 5, to: 5 }] })
+  journal.connected()
+  assert.deepEqual(journal.gaps().lost, [{ from: 3, to: 3 }, { from: 5, to: 7 }], 'in its next connection it has to say so again')
+  assert.deepEqual(asking.without('all of them', { from: 1, to: 9 }), [])
 })
 
 test('what happened before this browser listened is told apart', () => {
   const journal = new Journal()
   journal.arrived.add(100)
   journal.tell(102, 101)
-  assert.deepEqual(journal.gaps(), { gaps: [{ from: 101, to: 101 }], earlier: [{ from: 1, to: 99 }] })
+  assert.deepEqual(journal.gaps(), { gaps: [{ from: 101, to: 101 }], earlier: [{ from: 1, to: 99 }], lost: [] })
   const silent = new Journal()
   silent.tell(40, 40)
-  assert.deepEqual(silent.gaps(), { gaps: [], earlier: [{ from: 1, to: 40 }] })
+  assert.deepEqual(silent.gaps(), { gaps: [], earlier: [{ from: 1, to: 40 }], lost: [] })
 })
 
 test('`low` never goes back', () => {
@@ -136,11 +147,12 @@ test('a unit that claims more events than there can be costs no more than anothe
   journal.tell(far, far)
   const { gaps } = journal.gaps()
   const request = asking.begin('a', gaps)
-  const missing: asking.Missing = ({ from, to }) => journal.arrived.missing(from, to).flatMap((range) => journal.lost.missing(range.from, range.to))
+  const missing: asking.Missing = (range) => journal.missing(range)
   assert.deepEqual(asking.next(request, 0, missing), { from: 8, to: 10_007 })
   assert.deepEqual(asking.next(request, asking.PATIENCE_MS, missing), { from: 10_008, to: 20_007 })
   // It takes it all back.
-  journal.lost.addRange(1, far)
+  journal.tellLost(1, far)
+  journal.tellDenied(1, far)
   assert.equal(asking.next(request, 1e9, missing), undefined)
   assert.ok(asking.isDone(request))
 })

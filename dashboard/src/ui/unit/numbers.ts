@@ -11,7 +11,7 @@ export function numbersPanel(app: App, unit: string): HTMLElement {
   const t = S.unit
   const present = app.fleet.unit(unit).heard.status?.log
   const lists = [...app.fleet.book.journalsOf(unit)].map(([log, journal]) => {
-    const { gaps, earlier } = journal.gaps()
+    const { gaps, earlier, lost } = journal.gaps()
     // Only the present journal can be asked.
     const askable = present === undefined || present === log
     const part = (ranges: Range[], text: string, label: string, kind: string): HTMLElement | null => {
@@ -22,7 +22,8 @@ export function numbersPanel(app: App, unit: string): HTMLElement {
     }
     return h('div', { class: 'journal' }, h('p', { class: 'hint' }, t.journal(log, journal.seq, journal.low)),
       part(gaps, t.gaps(count(gaps)), t.resend, 'missing'), part(earlier, t.earlier(count(earlier)), t.fetch, 'earlier'),
-      gaps.length + earlier.length === 0 ? h('p', { class: 'complete' }, t.complete) : null)
+      part(lost, t.lost(count(lost)), t.askOnce, 'reported'),
+      gaps.length + earlier.length + lost.length === 0 ? h('p', { class: 'complete' }, t.complete) : null)
   })
   return card(t.numbers, t.numbersHint, h('div', null, lists))
 }

@@ -1,0 +1,163 @@
+//! What the link does about messages that the broker refuses: events as `unwanted.rs`
+//! decides, the others are tried again later by whoever sends them.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::v5::PubAckReason;
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::failures::{Blame, blame};
+use super::link::{Flying, Link, Sent};
+use super::unwanted::{Refusal, is_doubtful};
+use super::words;
+use crate::domain::jitter;
+
+fn bytes(flying: &Flying) -> u64 {
+    flying.bytes
+}
+
+impl Link {
+    /// The connection has ended; whether that may be for the sake of a message, which the
+    /// library must not repeat.
+    pub(super) fn blame(&mut self, e: &ConnectionError, events: &mut EventLoop, client: &AsyncClient) -> bool {
+        let blame = match blame(e) {
+            None => return false,
+            // Every broker has to take what was under way.
+            Some(Blame::Nothing)
+                if !self.window.largest(bytes, is_doubtful).is_some_and(|(one, _)| is_doubtful(one.bytes)) =>
+            {
+                return false;
+            }
+            Some(blame) => blame,
+        };
+        // What came before it has been read and not been told.
+        for event in events.state.events.drain(..) {
+            match event {
+                Event::Outgoing(Outgoing::Publish(1..)) | Event::Incoming(Incoming::PubAck(_)) => {
+                    self.packet(event, client);
+                }
+                _ => {}
+            }
+        }
+        let (flying, refusal) = match blame {
+            Blame::First(refusal) => (self.window.take_oldest(), refusal),
+            Blame::Largest => (self.window.take_largest(bytes), Refusal::CutForSize),
+            Blame::Nothing => {
+                self.ended_without_a_word();
+                return true;
+            }
+        };
+        if let Some(flying) = flying {
+            self.cut_by(flying, refusal);
+        }
+        true
+    }
+
+    /// Perhaps the largest message on the wire is to blame. It is taken back with the others;
+    /// if it waits now, it goes on waiting.
+    fn ended_without_a_word(&mut self) {
+        let Some((flying, alone)) = self.window.largest(bytes, is_doubtful) else { return };
+        let seq = if let Sent::Event { seq, .. } = flying.sent { Some(seq) } else { None };
+        let now = Instant::now();
+        let room = self.unwanted.ended(seq, flying.bytes, alone, now);
+        self.release(room, now);
+        self.tell_waiting();
+    }
+
+    /// The connection ended because of that one.
+    fn cut_by(&mut self, flying: Flying, refusal: Refusal) {
+        let (bytes, now) = (flying.bytes, Instant::now());
+        self.status.refused.fetch_add(1, Relaxed);
+        if refusal == Refusal::CutForSize {
+            self.unwanted.cut_for_size(bytes, now);
+        }
+        match flying.sent {
+            Sent::Event { seq, .. } => self.event_refused(seq, bytes, refusal, now),
+            // Whoever asked for it asks again.
+            Sent::Copy(_) => self.commands.resent(),
+            Sent::Still(still) => self.still_refused(still, refusal, now),
+            // Told again in a later session.
+            Sent::HomeAssistant(_) => self.home_assistant.came_back(),
+            Sent::Reply | Sent::Part | Sent::Birth | Sent::Goodbye => {}
+        }
+        if self.unwanted.is_failing() {
+            // It takes nothing: this connection makes up for no earlier failure.
+            self.good = false;
+        }
+    }
+
+    /// The broker answered that it does not take event `seq`.
+    pub(super) fn event_answered_no(&mut self, seq: u64, bytes: u64, reason: PubAckReason, now: Instant) {
+        self.status.refused.fetch_add(1, Relaxed);
+        let waited = self.unwanted.waits(seq);
+        self.event_refused(seq, bytes, Refusal::Answer(reason), now);
+        if waited && self.unwanted.waits(seq) {
+            return;
+        }
+        self.trouble(words::event_refusal(reason));
+        if self.held_until.is_none() {
+            self.held_until = Some(now + self.refusals.next(jitter()));
+        }
+    }
+
+    fn event_refused(&mut self, seq: u64, bytes: u64, refusal: Refusal, now: Instant) {
+        let room = self.unwanted.refused(seq, bytes, refusal, now);
+        self.release(room, now);
+        self.tell_waiting();
+    }
+
+    /// Those are sent like any other event.
+    pub(super) fn release(&mut self, events: impl IntoIterator<Item = u64>, now: Instant) {
+        let mut some = false;
+        for seq in events {
+            self.lanes.came_back(seq);
+            some = true;
+        }
+        if some {
+            // They are read again when the pause is over.
+            self.held_until.get_or_insert(now);
+        }
+    }
+
+    /// The broker took a message, event `seq` if that is one.
+    pub(super) fn accepted(&mut self, seq: Option<u64>, bytes: u64) {
+        let now = Instant::now();
+        let failing = self.unwanted.is_failing();
+        let released = self.unwanted.taken(seq, bytes);
+        if seq.is_some() {
+            self.refusals.reset();
+        }
+        if failing && !self.unwanted.is_failing() {
+            self.status.trouble(None);
+            info!("broker {} takes events again", self.settings.address);
+            // What is held need not be any more.
+            self.held_until = self.held_until.map(|at| at.min(now));
+        }
+        self.release(released, now);
+        self.tell_waiting();
+    }
+
+    /// Whether nothing else is left to be sent: the turn of what the broker did not take.
+    pub(super) fn may_try(&self) -> bool {
+        let idle = self.window.len() == 0 && self.lanes.are_empty(self.journal.status().last_seq());
+        idle && self.held_until.is_none() && self.read_again.is_none()
+    }
+
+    /// Says what waits, for the first of them in the log too.
+    pub(super) fn tell_waiting(&self) {
+        let summary = self.unwanted.summary();
+        let Some((first, waiting)) = self.status.set_waiting(summary) else { return };
+        let broker = &self.settings.address;
+        if first {
+            warn!(
+                "broker {broker} does not take event {}: {}; it waits in the journal and is tried again, the others go on",
+                waiting.seq, waiting.why
+            );
+        } else {
+            debug!("{} events wait because broker {broker} does not take them", waiting.n);
+        }
+    }
+}
