@@ -79,8 +79,8 @@ fn state(e: &StateError) -> String {
             format!("ended the connection ({reason_code:?}{more})")
         }
         StateError::Unsolicited(_) => "acknowledges what it was not sent".to_owned(),
-        // What the codec could not read or write.
-        StateError::Deserialization(mqttbytes::Error::Io(e)) => io_error(e),
+        // What the codec could not write.
+        StateError::Deserialization(mqttbytes::Error::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe => io_error(e),
         // So the library calls what it does not know in a PUBACK.
         StateError::Deserialization(mqttbytes::Error::InvalidConnectReturnCode(PACKET_TOO_LARGE)) => {
             "refuses a message: it is too large".to_owned()
