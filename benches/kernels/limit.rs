@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use ffmpeg_next as ffmpeg;
 use rustix::time::ClockId;
-use tawny::capture::{Decoder, Frame, Interrupt, VideoInput};
+use tawny::capture::{Decoder, Frame, Interrupt, OpenSettings, VideoInput};
 use tawny::config::{DetectorConfig, Source};
 use tawny::detect::Detector;
 
@@ -64,7 +64,8 @@ fn decode(clip: &str) -> Result<(u64, f64), String> {
     let path = Path::new(clip).to_str().ok_or("the name is not UTF-8")?;
     let start = cpu_ms(ClockId::ProcessCPUTime);
     let mut input =
-        VideoInput::open(&Source::Location(path.to_owned()), &Interrupt::default()).map_err(|e| e.to_string())?;
+        VideoInput::open(&Source::Location(path.to_owned()), OpenSettings::default(), &Interrupt::default())
+            .map_err(|e| e.to_string())?;
     let mut decoder = Decoder::open(input.info()).map_err(|e| e.to_string())?;
     let (mut packet, mut frame, mut frames) = (ffmpeg::Packet::empty(), Frame::empty(), 0);
     loop {

@@ -25,6 +25,7 @@ use super::day_window::DayWindow;
 use super::human::{ByteSize, HumanDuration};
 use super::operator_key::OperatorKey;
 use super::profile::Profile;
+use super::secrets;
 use super::source::Source;
 use crate::domain::{Group, Point};
 
@@ -716,11 +717,13 @@ pub struct UplinkConfig {
     /// connect.
     #[schemars(example = ["nmcli", "connection", "up", "modem"])]
     #[schemars(length(min = 1))]
+    #[serde(serialize_with = "secrets::serialize_command")]
     pub link_up: Option<Vec<String>>,
     /// Program and arguments that take the network down when the unit has said
     /// goodbye; at a stop of the program it is given half a second.
     #[schemars(example = ["nmcli", "connection", "down", "modem"])]
     #[schemars(length(min = 1))]
+    #[serde(serialize_with = "secrets::serialize_command")]
     pub link_down: Option<Vec<String>>,
     /// How long `link_up` and `link_down` may take; then they are killed, with
     /// all that they started.

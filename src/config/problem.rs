@@ -92,7 +92,7 @@ impl fmt::Display for Located<'_> {
 
 /// One line without its secrets and the mark below it.
 fn excerpt(line: &str, marked: Range<usize>) -> (String, String) {
-    let secrets = secrets::ranges(line);
+    let hidden = secrets::hidden(line);
     let (mut shown, mut mark) = (Vec::new(), Vec::new());
     let mut push = |c: char, is_marked: bool| {
         // A control character could play tricks on a terminal.
@@ -101,7 +101,7 @@ fn excerpt(line: &str, marked: Range<usize>) -> (String, String) {
     };
     for (at, c) in line.char_indices() {
         let is_marked = marked.contains(&at) || at == marked.start;
-        match secrets.iter().find(|range| range.contains(&at)) {
+        match hidden.as_ref().filter(|range| range.contains(&at)) {
             Some(range) if at == range.start => {
                 let touches = marked.start < range.end && range.start < marked.end;
                 secrets::MASK.chars().for_each(|c| push(c, touches));

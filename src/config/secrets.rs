@@ -5,7 +5,9 @@
 //! free text; everything else is hidden.
 
 use std::ops::Range;
+use std::path::Path;
 
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::schema::schema;
@@ -13,17 +15,33 @@ use super::schema::schema;
 /// What is shown instead of what may be a secret.
 pub(super) const MASK: &str = "***";
 
+/// A program and its arguments as screens show it: the file's name, and whether
+/// there is more.
+pub(super) fn shown_command(command: &[String]) -> Vec<&str> {
+    let program = command.first().map_or("", String::as_str);
+    let name = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or(MASK);
+    std::iter::once(name).chain((command.len() > 1).then_some(MASK)).collect()
+}
+
+/// The same where one may be set.
+pub(super) fn serialize_command<S: Serializer>(
+    command: &Option<Vec<String>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    command.as_deref().map(shown_command).serialize(serializer)
+}
+
 /// Where in `line` the text is that may not be shown: all, but for the heading of
 /// a section, or for a key and, if that holds no secrets, its value.
-pub(super) fn ranges(line: &str) -> Vec<Range<usize>> {
+pub(super) fn hidden(line: &str) -> Option<Range<usize>> {
     let text = line.trim();
     let start = line.len() - line.trim_start().len();
     let end = start + text.len();
     if text.is_empty() || is_heading(text) {
-        return Vec::new();
+        return None;
     }
     let Some((key, value)) = text.split_once('=').filter(|(key, _)| is_key(key.trim())) else {
-        return vec![start..end];
+        return Some(start..end);
     };
     let value_end = value.find('#').unwrap_or(value.len());
     let (shown, comment) = value.split_at(value_end);
@@ -33,7 +51,7 @@ pub(super) fn ranges(line: &str) -> Vec<Range<usize>> {
     } else {
         (value_start < end).then_some(value_start)
     };
-    from.map(|from| from..end).into_iter().collect()
+    from.map(|from| from..end)
 }
 
 /// `[section]`, `[[section]]`.
@@ -101,7 +119,7 @@ mod tests {
 
     fn masked(line: &str) -> String {
         let mut shown = line.to_owned();
-        for range in ranges(line).into_iter().rev() {
+        if let Some(range) = hidden(line) {
             shown.replace_range(range, MASK);
         }
         shown
@@ -142,7 +160,7 @@ mod tests {
     proptest! {
         #[test]
         fn stays_inside_the_line(line in "(\\PC|[ =#'\"\\[\\]]|name|source|\t){0,20}") {
-            for range in ranges(&line) {
+            if let Some(range) = hidden(&line) {
                 prop_assert!(line.get(range).is_some_and(|text| !text.is_empty()));
             }
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::problem::quoted;
 use super::rtsp_url::RtspUrl;
-use super::secrets::MASK;
+use super::secrets::{MASK, shown_command};
 
 /// Where a camera's pictures come from. It prints as its kind alone: addresses,
 /// paths, queries and arguments may all hold secrets. [`Source::label`] is what
@@ -54,8 +54,7 @@ impl Serialize for Source {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match (self, self.kind()) {
             (_, SourceKind::Command(source)) => {
-                let mut command = vec![program_name(&source.command)];
-                command.extend((source.command.len() > 1).then_some(MASK));
+                let command = shown_command(&source.command);
                 let mut table = serializer.serialize_struct("CommandSource", 2)?;
                 table.serialize_field("command", &command)?;
                 table.serialize_field("format", &source.format)?;
@@ -83,8 +82,7 @@ impl fmt::Display for SourceLabel {
 
 /// The file's name of a program.
 fn program_name(command: &[String]) -> &str {
-    let program = command.first().map_or("", String::as_str);
-    Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or(MASK)
+    shown_command(command).first().copied().unwrap_or(MASK)
 }
 
 /// A source, told apart.

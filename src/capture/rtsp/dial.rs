@@ -2,7 +2,7 @@
 //! wait ends when the interrupt says so.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -124,6 +124,9 @@ fn wait(fd: BorrowedFd<'_>, for_what: PollFlags) -> io::Result<bool> {
 /// The system's resolver knows no time limit, so it is asked on a thread that may be
 /// left behind.
 fn resolve(host: &str, port: u16, interrupt: &Interrupt) -> Result<Vec<SocketAddr>, String> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
     let (sender, answer) = crossbeam_channel::bounded(1);
     let host = host.to_owned();
     let ask = move || {

@@ -50,8 +50,9 @@ impl Message {
 
     /// The request's method, and its URI.
     pub fn method_and_uri(&self) -> (&str, &str) {
-        let mut words = self.start.split_ascii_whitespace();
-        (words.next().unwrap_or_default(), words.next().unwrap_or_default())
+        let (method, rest) = self.start.split_once(' ').unwrap_or((&self.start, ""));
+        // Paths of careless cameras hold spaces.
+        (method, rest.rsplit_once(" RTSP/").map_or(rest, |(uri, _)| uri))
     }
 
     /// All values of a header.
@@ -122,12 +123,11 @@ impl Message {
 }
 
 fn is_start(line: &str) -> bool {
-    let mut words = line.split_ascii_whitespace();
-    match (words.next(), words.next()) {
-        (Some(version), Some(code)) if version.starts_with("RTSP/") => code.parse::<u16>().is_ok(),
-        (Some(_), Some(_)) => words.next().is_some_and(|version| version.starts_with("RTSP/")),
-        _ => false,
+    let Some((first, rest)) = line.split_once(' ') else { return false };
+    if first.starts_with("RTSP/") {
+        return rest.split_ascii_whitespace().next().is_some_and(|code| code.parse::<u16>().is_ok());
     }
+    rest.contains(" RTSP/")
 }
 
 /// What is at the beginning of what has arrived.
@@ -256,7 +256,7 @@ mod tests {
 
     const STREAM: &[u8] =
         b"RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-length:3\r\n\r\nabc$\x00\x00\x05$RTSP$\x01\x00\x00\r\n\
-        RTSP/1.0 200 OK\ncseq : 3\nX: a\n b\n\n\x00\x01OPTIONS * RTSP/1.0\r\n\r\n$\x00\x00\x01\n";
+        RTSP/1.0 200 OK\ncseq : 3\nX: a\n b\n\n\x00\x01OPTIONS /a b RTSP/1.0\r\n\r\n$\x00\x00\x01\n";
 
     #[test]
     fn careless_messages_and_packets_are_told_apart() {
@@ -265,7 +265,7 @@ mod tests {
         let [first, second, third] = messages.as_slice() else { panic!("{messages:?}") };
         assert_eq!((first.status(), first.header("cseq"), first.body.as_slice()), (Some(200), Some("2"), &b"abc"[..]));
         assert_eq!((second.header("CSeq"), second.header("x")), (Some("3"), Some("a b")));
-        assert_eq!((third.is_reply(), third.method_and_uri()), (false, ("OPTIONS", "*")));
+        assert_eq!((third.is_reply(), third.method_and_uri()), (false, ("OPTIONS", "/a b")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(in crate::capture) struct Relay {
     url: String,
     outcome: Arc<Mutex<Option<String>>>,
+    /// Nobody will connect any more.
+    given_up: Arc<AtomicBool>,
     ended: crossbeam_channel::Receiver<()>,
 }
 
@@ -50,11 +53,14 @@ impl Relay {
         let exchange = Exchange::new(camera, link.peer.ip(), url.clone(), allow_basic, to_hex(cnonce));
         let outcome = Arc::new(Mutex::new(None));
         let (sender, ended) = crossbeam_channel::bounded::<()>(1);
+        let given_up = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&given_up);
         let (told, interrupt, local) = (Arc::clone(&outcome), interrupt.clone(), url.clone());
         let run = move || {
             // Its end tells the other side that the thread has done its last.
             let _sender = sender;
-            let Some(client) = accept(&listener, &local, &interrupt) else { return };
+            let waits = || !interrupt.is_due() && !is_over.load(Ordering::Relaxed);
+            let Some(client) = accept(&listener, &local, &waits) else { return };
             drop(listener);
             let mut relay = Relaying { client, camera: Inbound::of(link), exchange, interrupt };
             if let Err(refusal) = relay.run() {
@@ -62,7 +68,7 @@ impl Relay {
             }
         };
         std::thread::Builder::new().name("rtsp relay".into()).spawn(run).map_err(failed)?;
-        Ok(Relay { url, outcome, ended })
+        Ok(Relay { url, outcome, given_up, ended })
     }
 
     /// What FFmpeg is to open: the loopback, and a token that nobody else knows.
@@ -79,6 +85,7 @@ impl Relay {
 /// After FFmpeg has hung up: its last request may be under way.
 impl Drop for Relay {
     fn drop(&mut self) {
+        self.given_up.store(true, Ordering::Relaxed);
         // Whatever it says, the thread ends by itself.
         let _ = self.ended.recv_timeout(GOODBYE);
     }
@@ -127,8 +134,8 @@ impl<S> Inbound<S> {
 }
 
 /// Waits for who knows `local`; anybody else is turned away.
-fn accept(listener: &TcpListener, local: &str, interrupt: &Interrupt) -> Option<Inbound<TcpStream>> {
-    while !interrupt.is_due() {
+fn accept(listener: &TcpListener, local: &str, waits: &dyn Fn() -> bool) -> Option<Inbound<TcpStream>> {
+    while waits() {
         let slice = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         // Whether it failed or nobody came, the next round shows.
         let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&slice));
@@ -174,7 +181,7 @@ impl Relaying {
     /// Until either side hangs up.
     fn run(&mut self) -> Result<(), Refusal> {
         // FFmpeg's first words have been read.
-        let mut open = self.from_client()?;
+        let mut open = self.pass_on_requests()?;
         while open {
             let mut fds =
                 [PollFd::new(&self.client.from, PollFlags::IN), PollFd::new(&self.camera.from, PollFlags::IN)];
@@ -186,20 +193,20 @@ impl Relaying {
             let [client, camera] = ready;
             if client {
                 match self.client.fill(|from, buffer| from.read(buffer)) {
-                    Ok(more) => open = more && self.from_client()?,
+                    Ok(more) => open = more && self.pass_on_requests()?,
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => return Ok(()),
                 }
             }
             if camera && open {
-                open = self.camera_has_sent()?;
+                open = self.read_camera()?;
             }
         }
         Ok(())
     }
 
     /// False when the camera cannot be reached any more.
-    fn from_client(&mut self) -> Result<bool, Refusal> {
+    fn pass_on_requests(&mut self) -> Result<bool, Refusal> {
         loop {
             let (sent, taken) = match self.client.next()? {
                 Piece::Data(n) => (self.camera.from.send(self.client.bytes(n)), n),
@@ -216,7 +223,7 @@ impl Relaying {
 
     /// Reads until nothing is left, in TLS's own buffers, too. False when either side
     /// has hung up.
-    fn camera_has_sent(&mut self) -> Result<bool, Refusal> {
+    fn read_camera(&mut self) -> Result<bool, Refusal> {
         loop {
             match self.camera.fill(Link::read) {
                 Ok(true) => {}
@@ -225,7 +232,7 @@ impl Relaying {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return Ok(false),
             }
-            if !self.from_camera()? {
+            if !self.pass_on_answers()? {
                 return Ok(false);
             }
             if !self.camera.from.may_hold_more() {
@@ -234,7 +241,7 @@ impl Relaying {
         }
     }
 
-    fn from_camera(&mut self) -> Result<bool, Refusal> {
+    fn pass_on_answers(&mut self) -> Result<bool, Refusal> {
         loop {
             let (step, taken) = match self.camera.next()? {
                 Piece::Data(n) => {
