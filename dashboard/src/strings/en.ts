@@ -150,7 +150,7 @@ export const en = {
     seen: (what: string) => `${what} in view`,
     convoy: (n: number, what: string) => `${n} ${what.toLowerCase()} together`,
     zone: (what: string, zone: string, enter: boolean) => `${what} ${enter ? 'enters' : 'leaves'} ${zone}`,
-    camera: { lost: 'Camera lost', back: 'Camera is back', blind: 'Camera sees nothing', seeing: 'Camera sees again' } as Record<string, string>,
+    camera: { lost: 'Camera lost', back: 'Camera is back', blind: 'Camera sees nothing', seeing: 'Camera sees again', untimed: 'Camera’s times cannot be used', timed: 'Camera’s times are right again' } as Record<string, string>,
     tamper: { start: 'Camera tampered with', end: 'Tampering over' } as Record<string, string>,
     boot: { boot: 'The machine was started', restart: 'Tawny was restarted', crash: 'Tawny restarted after a crash', update: 'Tawny was updated' } as Record<string, string>,
     watch: (share: string) => `Watched ${share} of the time`,
