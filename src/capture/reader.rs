@@ -249,7 +249,7 @@ impl Reading {
                 Some(packet) => self.send(packet)?,
                 None => line.end(),
             }
-            while let (Some(pace), Some(placed)) = (&mut pace, line.next()) {
+            while let (Some(pace), Some(placed)) = (&mut pace, line.placed()) {
                 if !self.interrupt.sleep(pace.pause(placed.at)) {
                     return Err(CaptureError::Stopped);
                 }

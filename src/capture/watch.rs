@@ -179,7 +179,7 @@ const NO_FRAME_LIMIT: Duration = Duration::from_secs(15);
 /// The time of each frame since the first.
 enum Times {
     /// With the last packets' places.
-    File(Recorded<u64>, VecDeque<Placed<u64>>),
+    File(Box<Recorded<u64>>, VecDeque<Placed<u64>>),
     Live(Option<Instant>),
 }
 
@@ -190,7 +190,10 @@ const REMEMBERED: usize = 100;
 impl Times {
     fn new(info: &StreamInfo, is_file: bool) -> Times {
         match is_file {
-            true => Times::File(Recorded::new(Mono::ZERO, info.frame_interval, info.counted), VecDeque::new()),
+            true => {
+                let line = Recorded::new(Mono::ZERO, info.frame_interval, info.counted);
+                Times::File(Box::new(line), VecDeque::new())
+            }
             false => Times::Live(None),
         }
     }
@@ -211,7 +214,7 @@ impl Times {
 
     fn place(&mut self) {
         if let Times::File(line, places) = self {
-            while let Some(place) = line.next() {
+            while let Some(place) = line.placed() {
                 if places.len() == REMEMBERED {
                     places.pop_front();
                 }

@@ -160,7 +160,7 @@ impl Player {
                 }
             }
             let mut told = |at: Mono| progress(at.since(start), info.duration);
-            while let Some(placed) = run.timeline.next() {
+            while let Some(placed) = run.timeline.placed() {
                 decoder.push(placed.packet, placed.at, placed.taken);
                 if !decoder.is_decoding() {
                     self.unwatched(placed.at, run, sink)?;

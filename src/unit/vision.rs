@@ -207,7 +207,7 @@ impl Stream {
 
     /// Takes in those packets of a recording whose place is known.
     fn push_placed(&mut self) {
-        while let Some(Placed { packet, at, taken }) = self.media.as_mut().and_then(Recorded::next) {
+        while let Some(Placed { packet, at, taken }) = self.media.as_mut().and_then(Recorded::placed) {
             self.decoder.push(packet, at, taken);
         }
     }

@@ -98,7 +98,7 @@ impl<T> Recorded<T> {
     }
 
     /// The next packet whose place is known.
-    pub fn next(&mut self) -> Option<Placed<T>> {
+    pub fn placed(&mut self) -> Option<Placed<T>> {
         self.ready.pop_front()
     }
 

@@ -12,10 +12,10 @@ fn places(interval_ms: u64, stamps: impl IntoIterator<Item = Stamps>) -> Vec<(i6
     for stamps in stamps {
         line.push(count, stamps);
         count += 1;
-        placed.extend(std::iter::from_fn(|| line.next()));
+        placed.extend(std::iter::from_fn(|| line.placed()));
     }
     line.end();
-    placed.extend(std::iter::from_fn(|| line.next()));
+    placed.extend(std::iter::from_fn(|| line.placed()));
     assert!(placed.iter().map(|p| p.packet).eq(0..count), "each once and in order");
     let since = |at: Mono| (at.as_micros() as i64 - 100_000_000) / MS;
     placed.iter().map(|p| (since(p.at), since(p.taken))).collect()
@@ -107,7 +107,7 @@ fn counted_pictures_need_no_stamps() {
     let mut line = Recorded::new(Mono::ZERO, Some(Duration::from_millis(200)), true);
     for n in 0..75 {
         line.push(n, both(n * 40));
-        assert_eq!(line.next().unwrap().taken, Mono::from_micros(n as u64 * 200_000));
+        assert_eq!(line.placed().unwrap().taken, Mono::from_micros(n as u64 * 200_000));
     }
     assert_eq!(line.until(), Mono::from_secs_f64(15.0));
 }
@@ -133,8 +133,8 @@ proptest! {
         for (from, count, by) in strays {
             // Apart from each other, so that there is something to go on from.
             let from = from / 80 * 80 + 20;
-            for n in from..(from + count as usize).min(380) {
-                stamps[n] = honest(n as i64).saturating_add(by);
+            for (n, stamp) in stamps.iter_mut().enumerate().take(380).skip(from).take(count as usize) {
+                *stamp = honest(n as i64).saturating_add(by);
                 spoilt += 1;
             }
         }
