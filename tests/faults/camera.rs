@@ -116,7 +116,8 @@ fn sent_at(camera: &RtspCamera, seconds: f64) -> Vec<UtcMillis> {
 fn stamps_that_do_not_keep_real_time_give_way_to_arrival() {
     const SECOND: u32 = 90_000;
     let standing = |ticks: u32| ticks - (ticks % (6 * SECOND)).saturating_sub(3 * SECOND);
-    let kinds: [(&str, fn(u32) -> u32, &str); 4] = [
+    type Stamp = fn(u32) -> u32;
+    let kinds: [(&str, Stamp, &str); 4] = [
         ("constant", |_| 90_000, "stand still"),
         ("half", |ticks| ticks / 2, "run at 0.5"),
         ("slow", |ticks| ticks / 25 * 21, "run at 0.8"),
