@@ -37,7 +37,7 @@ impl Program {
             .process_group(0)
             .spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("the program has no output"))?;
-        let words = LastWords::listen(child.stderr.take(), arguments)?;
+        let words = LastWords::listen(child.stderr.take(), argv)?;
         let output = ProgramOutput {
             stdout,
             interrupt: interrupt.clone(),

@@ -229,6 +229,10 @@ impl Reading {
         let mut packet = ffmpeg::Packet::empty();
         self.beat.working(STUCK_AFTER);
         let more = input.read(&mut packet)?;
+        // It was told lost meanwhile: whoever listens waits for it to be opened again.
+        if !self.settings.is_file() && self.beat.is_late((self.now)()) {
+            return Err(CaptureError::Stalled { seconds: STUCK_AFTER.as_secs() });
+        }
         self.beat.waiting();
         Ok(more.then_some(packet))
     }
@@ -238,7 +242,11 @@ impl Reading {
         let mut pace = self.settings.realtime.then(Pace::default);
         let mut line = Recorded::new(Mono::ZERO, info.frame_interval, info.counted);
         loop {
-            let packet = self.read(input)?;
+            let (packet, failed) = match self.read(input) {
+                Ok(packet) => (packet, None),
+                // What is held back was read.
+                Err(e) => (None, Some(e)),
+            };
             let ended = packet.is_none();
             match packet {
                 Some(packet) if pace.is_some() => {
@@ -256,7 +264,7 @@ impl Reading {
                 self.send(placed.packet)?;
             }
             if ended {
-                return Ok(());
+                return failed.map_or(Ok(()), Err);
             }
         }
     }

@@ -37,6 +37,15 @@ pub struct RingBounds {
     pub bytes: usize,
 }
 
+/// What a packet takes besides its content: libav's three structures, their padding and
+/// a place here.
+const OVERHEAD: usize = 512;
+
+/// Bytes that a packet takes: a million of nothing are not nothing.
+fn cost(packet: &ffmpeg::Packet) -> usize {
+    packet.size().saturating_add(OVERHEAD)
+}
+
 /// See the module's description.
 pub struct PacketRing {
     bounds: RingBounds,
@@ -67,12 +76,12 @@ impl PacketRing {
     /// Takes in the next packet; returns its number.
     pub fn push(&mut self, packet: ffmpeg::Packet, at: Mono, taken: Mono, key: bool) -> u64 {
         let number = self.end();
-        self.bytes += packet.size();
+        self.bytes += cost(&packet);
         if key {
             self.keys.push_back(number);
             self.group_bytes = 0;
         }
-        self.group_bytes += packet.size();
+        self.group_bytes += cost(&packet);
         self.held.push_back(Held { packet, at, taken, key });
         number
     }
@@ -82,7 +91,7 @@ impl PacketRing {
     /// `pin` on were dropped.
     pub fn trim(&mut self, pin: Option<u64>) -> u64 {
         let mut lost = 0;
-        while self.exceeds(1) {
+        while self.exceeds() {
             // Whole groups go first; the last one only when its bytes are too many.
             let next_key = self.keys.iter().copied().find(|key| *key > self.first);
             if next_key.is_none() && self.is_whole() && self.bytes <= self.bounds.bytes {
@@ -91,7 +100,9 @@ impl PacketRing {
             let until = next_key.unwrap_or(self.first + 1);
             match pin {
                 Some(pin) if until > pin => {
-                    if !self.exceeds(2) {
+                    // A long group may be far older than what is pinned of it.
+                    let pinned = self.span_from(pin.max(self.first));
+                    if self.bytes <= self.bounds.bytes.saturating_mul(2) && pinned <= self.bounds.span * 2 {
                         break;
                     }
                     lost += until - pin.max(self.first);
@@ -185,15 +196,13 @@ impl PacketRing {
         }
     }
 
-    fn exceeds(&self, times: u32) -> bool {
-        self.held.len() > 1
-            && (self.bytes > self.bounds.bytes.saturating_mul(times as usize)
-                || self.span_from(self.first) > self.bounds.span * times)
+    fn exceeds(&self) -> bool {
+        self.held.len() > 1 && (self.bytes > self.bounds.bytes || self.span_from(self.first) > self.bounds.span)
     }
 
     fn drop_oldest(&mut self) {
         if let Some(held) = self.held.pop_front() {
-            self.bytes -= held.packet.size();
+            self.bytes -= cost(&held.packet);
             if self.keys.front() == Some(&self.first) {
                 self.keys.pop_front();
             }
@@ -209,15 +218,17 @@ mod tests {
     use proptest::prelude::*;
 
     const SECOND: u64 = 1_000_000;
+    /// Bytes here are hundreds, of which a packet's own are some.
+    const UNIT: usize = 100;
 
     fn ring(seconds: u64, bytes: usize) -> PacketRing {
-        PacketRing::new(RingBounds { span: Duration::from_secs(seconds), bytes })
+        PacketRing::new(RingBounds { span: Duration::from_secs(seconds), bytes: bytes * UNIT })
     }
 
     /// Pushes and trims; `at` in tenths of a second.
     fn push(ring: &mut PacketRing, tenths: u64, size: usize, key: bool, pin: Option<u64>) -> u64 {
         let at = Mono::from_micros(tenths * SECOND / 10);
-        ring.push(ffmpeg::Packet::new(size), at, at, key);
+        ring.push(ffmpeg::Packet::new((size * UNIT).saturating_sub(OVERHEAD)), at, at, key);
         ring.trim(pin)
     }
 
@@ -238,7 +249,7 @@ mod tests {
         push(&mut ring, 0, 100, true, None);
         for tenths in 1..50 {
             push(&mut ring, tenths, 100, false, None);
-            assert!(ring.bytes() <= 1000);
+            assert!(ring.bytes() <= 1000 * UNIT);
         }
         assert!(ring.group_exceeds() && !ring.is_whole());
         push(&mut ring, 50, 100, true, None);
@@ -254,7 +265,7 @@ mod tests {
         assert!(ring.group_exceeds() && ring.is_whole());
         assert_eq!((ring.key_from(0), ring.len()), (Some(0), 99));
         push(&mut ring, 99, 20, false, None);
-        assert!(!ring.is_whole() && ring.bytes() <= 1000);
+        assert!(!ring.is_whole() && ring.bytes() <= 1000 * UNIT);
         push(&mut ring, 100, 10, true, None);
         push(&mut ring, 101, 10, false, None);
         assert_eq!((ring.is_whole(), ring.key_from(0)), (true, Some(100)));
@@ -297,8 +308,8 @@ mod tests {
                 push(&mut ring, tenths, size, key, pin);
                 prop_assert_eq!(ring.end(), i as u64 + 1);
                 let times = if pinned { 2 } else { 1 };
-                prop_assert!(ring.bytes() <= 2000 * times || ring.len() == 1);
-                prop_assert_eq!(ring.bytes(), ring.from(0).map(|h| h.packet.size()).sum::<usize>());
+                prop_assert!(ring.bytes() <= 2000 * UNIT * times || ring.len() == 1);
+                prop_assert_eq!(ring.bytes(), ring.from(0).map(|h| cost(&h.packet)).sum::<usize>());
                 prop_assert_eq!(ring.keys.len(), ring.held.iter().filter(|h| h.key).count());
             }
         }

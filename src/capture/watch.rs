@@ -125,7 +125,8 @@ pub fn watch(
             each(&mut frame)?;
         }
         watched.damaged = decoder.damaged;
-        if !more {
+        let longest = watched.opened_after + span.least.max(span.for_a_group) + NO_FRAME_LIMIT;
+        if !more || (!is_file && began.elapsed() > longest) {
             break;
         }
         // A camera may send without end what cannot be decoded.

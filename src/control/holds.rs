@@ -60,6 +60,10 @@ impl Signed {
     }
 }
 
+/// By so much the signer's clock may be ahead of the unit's where something is to hold for
+/// the longest time.
+const SKEW: Duration = Duration::from_secs(300);
+
 /// What is signed: the end, and the boot after a space.
 impl fmt::Display for Holds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,7 +101,7 @@ impl Holds {
     /// The refusal.
     fn check_length(&self, now: &Reading) -> Result<(), Refusal> {
         let Some((_, latest)) = bounds(now) else { return Ok(()) };
-        if self.until <= latest.plus(LONGEST_HOLD) {
+        if self.until <= latest.plus(LONGEST_HOLD + SKEW) {
             return Ok(());
         }
         let why = format!("it is to hold until {}, a day is the most; here it is {}", self.until, told(now));

@@ -85,6 +85,8 @@ impl<'a> Fields<'a> {
             }
             1 => 8,
             2 => usize::try_from(self.number()?).ok()?,
+            // Groups, which are of old: what is in one is read as if it stood outside.
+            3 | 4 => 0,
             5 => 4,
             _ => return None,
         };

@@ -81,7 +81,9 @@ async fn collect(settings: &LinkSettings, mut each: impl FnMut(Publish)) -> usiz
             }
             Ok(Ok(Event::Incoming(Incoming::ConnAck(_)))) => {}
             Ok(Ok(_)) => continue,
-            Ok(Err(_)) | Err(_) => break,
+            // Polling on would log in again.
+            Ok(Err(_)) => return n,
+            Err(_) => break,
         }
         deadline = end.min(Instant::now() + QUIET);
     }

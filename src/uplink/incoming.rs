@@ -5,6 +5,7 @@ use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::v5::{ConnAck, PubAck, PubAckReason, SubAck};
 use rumqttc::v5::{AsyncClient, Event, Incoming};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -35,7 +36,9 @@ impl Link {
         }
         let now = Instant::now();
         let keep_alive = terms::keep_alive(self.settings.keep_alive, properties.and_then(|p| p.server_keep_alive));
-        self.liveness = Liveness::new(keep_alive, now);
+        // The library's first ping of a connection comes when the broker says.
+        let said = properties.and_then(|p| p.server_keep_alive).map_or(0, u64::from);
+        self.liveness = Liveness::new(keep_alive.max(Duration::from_secs(said)), now);
         self.dialect_asked = false;
         self.good = false;
         let released = self.unwanted.connected(self.limits.packet);

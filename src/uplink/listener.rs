@@ -96,8 +96,6 @@ async fn run(
         };
         match event {
             Ok(Event::Incoming(Incoming::ConnAck(_))) => {
-                backoff.reset();
-                complained = false;
                 info!("connected to {}", settings.address);
                 let _ = client.try_subscribe(format!("{prefix}/#"), QoS::AtLeastOnce);
             }
@@ -108,6 +106,11 @@ async fn run(
                 }
                 // Full: it comes again after the next connection.
                 let _ = client.try_ack(&publish);
+            }
+            // A broker that breaks its rules at once is not asked each second.
+            Ok(Event::Incoming(Incoming::SubAck(_))) => {
+                backoff.reset();
+                complained = false;
             }
             Ok(_) => {}
             Err(e) => {

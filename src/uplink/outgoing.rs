@@ -49,7 +49,9 @@ impl Link {
                 break;
             }
         }
-        if self.may_try() {
+        // Without bytes for anything else, alerts are all that there is to send.
+        let alerts_only = !self.budget.is_left() && self.may_try_alerts();
+        if self.may_try() || alerts_only {
             self.try_what_waits(client, now);
         }
         self.status.in_flight.store(self.window.len() as u64, Relaxed);
@@ -247,7 +249,7 @@ impl Link {
         self.health_due = Some(now + feed.interval);
         let expiry = u32::try_from((feed.interval * HEALTH_EXPIRY).as_secs()).unwrap_or(u32::MAX).max(60);
         let size = publish_packet_size(&topic, text.len()) + MESSAGE_EXPIRY_BYTES;
-        if size <= self.limits.packet {
+        if size <= self.unwanted.room(now) {
             let properties = PublishProperties { message_expiry_interval: Some(expiry), ..Default::default() };
             // QoS 0: a full channel only means that this one is left out.
             let _ = client.try_publish_with_properties(topic, QoS::AtMostOnce, true, text, properties);

@@ -63,6 +63,8 @@ impl Link {
         let seq = if let Sent::Event { seq, .. } = flying.sent { Some(seq) } else { None };
         let now = Instant::now();
         let room = self.unwanted.ended(seq, flying.bytes, alone, now);
+        // This connection makes up for no earlier failure.
+        self.good = false;
         self.release(room, now);
         self.tell_waiting();
     }
@@ -144,6 +146,11 @@ impl Link {
     pub(super) fn may_try(&self) -> bool {
         let idle = self.window.len() == 0 && self.lanes.are_empty(self.journal.status().last_seq());
         idle && self.held_until.is_none() && self.read_again.is_none()
+    }
+
+    /// The same where nothing but alerts may be sent.
+    pub(super) fn may_try_alerts(&self) -> bool {
+        self.window.len() == 0 && self.held_until.is_none() && self.read_again.is_none()
     }
 
     /// Says what waits, for the first of them in the log too.

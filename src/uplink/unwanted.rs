@@ -208,7 +208,9 @@ impl Unwanted {
         let again = self.doubt.is_some_and(|doubt| bytes >= doubt);
         self.doubt = Some(self.doubt.map_or(bytes, |doubt| doubt.min(bytes)));
         match seq {
-            Some(seq) if again && alone => self.refused(seq, bytes, Refusal::CutForSize, now),
+            Some(seq) if again && (alone || self.doubtful.len() >= DOUBTFUL) => {
+                self.refused(seq, bytes, Refusal::CutForSize, now)
+            }
             // One that waits goes on waiting.
             Some(seq) if self.waits(seq) => None,
             Some(seq) => {
@@ -217,7 +219,8 @@ impl Unwanted {
                 room.map(|(seq, _)| seq)
             }
             None => {
-                if again && alone {
+                // Copies and stills can wait.
+                if again {
                     self.cut_for_size(bytes, now);
                 }
                 None

@@ -52,7 +52,10 @@ impl<T> Window<T> {
 
     /// The library put packet `id` on the wire.
     pub fn announced(&mut self, id: u16) -> Announced {
-        if self.on_wire.contains_key(&id) {
+        if let Some((put, _)) = self.on_wire.get_mut(&id) {
+            // It lies behind those that were repeated before it.
+            self.put += 1;
+            *put = self.put;
             return Announced::Repeated;
         }
         match self.waiting.pop_front() {

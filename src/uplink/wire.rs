@@ -131,6 +131,11 @@ impl Wire {
         let polled = self.events.poll().await;
         let Ok(event) = &polled else {
             self.owed = Owed::default();
+            // Answers of the connection that is gone; acknowledgements are still wanted.
+            self.events.state.events.retain(|event| {
+                let Event::Incoming(packet) = event else { return true };
+                !matches!(packet, Incoming::PingResp(_) | Incoming::SubAck(_) | Incoming::UnsubAck(_))
+            });
             return polled;
         };
         let verdict = self.owed.look(event).map_err(|why| Unfit(why.to_owned()));

@@ -101,13 +101,13 @@ fn limits_below_what_an_event_needs_are_a_broken_broker_and_lose_nothing() {
     proxy.announce(Some(&[MAXIMUM_PACKET_SIZE, 0, 0, 0, 20]));
     let unit = unit_with_crossings(300, &proxy.url(), "");
     let daemon = unit.start();
-    daemon.wait_log("takes no packets above 20 bytes");
+    daemon.wait_log("takes messages of 20 bytes at most");
     wait_for("it is tried again", || proxy.connacks() > 2);
     // Into this one some would fit.
     proxy.announce(Some(&[MAXIMUM_PACKET_SIZE, 0, 0, 1, 44]));
-    daemon.wait_log("takes no packets above 300 bytes");
+    daemon.wait_log("takes messages of 300 bytes at most");
     proxy.announce(Some(&[MAXIMUM_QOS, 0]));
-    daemon.wait_log("acknowledges nothing (QoS 0)");
+    daemon.wait_log("acknowledges no messages (Maximum QoS 0)");
     assert!(unit.rows().iter().all(|row| row.state == "queued"));
     proxy.announce(None);
     assert_all_arrives_once(&unit, daemon, &subscriber, &broker, 300);

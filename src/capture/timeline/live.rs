@@ -46,6 +46,10 @@ impl TimedBy {
             TimedBy::Stamps => None,
             TimedBy::Untimed => Some("the source has no time stamps".to_owned()),
             TimedBy::OffPace(pace) if pace.abs() < 0.05 => Some("its time stamps stand still".to_owned()),
+            // Measured over too little to be a pace.
+            TimedBy::OffPace(pace) if !(0.0..=4.0).contains(&pace) => {
+                Some("its time stamps do not keep real time".to_owned())
+            }
             TimedBy::OffPace(pace) => Some(format!("its time stamps run at {pace:.2} of real time")),
             TimedBy::Jumping => Some("its time stamps jump about".to_owned()),
             TimedBy::Missing => Some("it sends no time stamps".to_owned()),
