@@ -291,9 +291,9 @@ fn a_bad_camera_says_why_and_does_not_hinder_the_good_one() {
     let mut daemon = unit.start();
     for (camera, why) in [
         ("missing", "there is no such file"),
-        ("text", "tawny.toml"),
-        ("empty", "empty.mp4"),
-        ("device", "/dev/video97"),
+        ("text", "no recording in a known form"),
+        ("empty", "the file is empty"),
+        ("device", "No such file or directory"),
         ("refused", "refused"),
         ("no-program", "tawny-no-such-program"),
         ("format", "nonesuch"),

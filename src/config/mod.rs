@@ -8,6 +8,7 @@
 mod broker;
 mod day_window;
 mod human;
+mod link_command;
 mod load;
 mod model;
 mod operator_key;
@@ -23,6 +24,7 @@ mod source;
 pub use broker::BrokerUrl;
 pub use day_window::DayWindow;
 pub use human::{ByteSize, HumanDuration};
+pub use link_command::LinkCommand;
 pub use load::{DEFAULT_PATH, Loaded, load, parse};
 pub use model::{
     Anchor, CameraConfig, CaptureConfig, ClockConfig, Config, Connect, DetectorConfig, EventFormat, EvidenceConfig,

@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 
 use super::day_window::DayWindow;
 use super::human::{ByteSize, HumanDuration};
+use super::link_command::LinkCommand;
 use super::operator_key::OperatorKey;
 use super::profile::Profile;
-use super::secrets;
 use super::source::Source;
 use crate::domain::{Group, Point};
 
@@ -748,14 +748,12 @@ pub struct UplinkConfig {
     /// connect.
     #[schemars(example = ["nmcli", "connection", "up", "modem"])]
     #[schemars(length(min = 1))]
-    #[serde(serialize_with = "secrets::serialize_command")]
-    pub link_up: Option<Vec<String>>,
+    pub link_up: Option<LinkCommand>,
     /// Program and arguments that take the network down when the unit has said
     /// goodbye; at a stop of the program it is given half a second.
     #[schemars(example = ["nmcli", "connection", "down", "modem"])]
     #[schemars(length(min = 1))]
-    #[serde(serialize_with = "secrets::serialize_command")]
-    pub link_down: Option<Vec<String>>,
+    pub link_down: Option<LinkCommand>,
     /// How long `link_up` and `link_down` may take; then they are killed, with
     /// all that they started.
     #[schemars(extend("x-min" = "1s", "x-max" = "10m"))]

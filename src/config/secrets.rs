@@ -7,7 +7,6 @@
 use std::ops::Range;
 use std::path::Path;
 
-use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::schema::schema;
@@ -21,14 +20,6 @@ pub(super) fn shown_command(command: &[String]) -> Vec<&str> {
     let program = command.first().map_or("", String::as_str);
     let name = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or(MASK);
     std::iter::once(name).chain((command.len() > 1).then_some(MASK)).collect()
-}
-
-/// The same where one may be set.
-pub(super) fn serialize_command<S: Serializer>(
-    command: &Option<Vec<String>>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    command.as_deref().map(shown_command).serialize(serializer)
 }
 
 /// Where in `line` the text is that may not be shown: all, but for the heading of

@@ -17,7 +17,9 @@ use super::connect::ConnectPolicy;
 use super::messages::Topics;
 use super::tls;
 use crate::clock::SystemClock;
-use crate::config::{BrokerUrl, CameraConfig, Config, Connect, EventFormat, OperatorKey, UnitConfig, UplinkConfig};
+use crate::config::{
+    BrokerUrl, CameraConfig, Config, Connect, EventFormat, LinkCommand, OperatorKey, UnitConfig, UplinkConfig,
+};
 use crate::control::Orders;
 
 /// How long a broker keeps the session of a unit that is away. Longer gains
@@ -90,8 +92,8 @@ pub struct LinkSettings {
     pub(super) connect: ConnectPolicy,
     /// Camera and tripwire of crossings that bring the link up.
     pub(super) alert_wires: HashSet<(String, String)>,
-    pub(super) link_up: Option<Vec<String>>,
-    pub(super) link_down: Option<Vec<String>>,
+    pub(super) link_up: Option<LinkCommand>,
+    pub(super) link_down: Option<LinkCommand>,
     pub(super) link_timeout: Duration,
     pub(super) daily_bytes: Option<u64>,
     /// Whose signatures count.
