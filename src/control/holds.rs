@@ -232,10 +232,11 @@ mod tests {
 
     #[test]
     fn nothing_is_signed_for_ever() {
+        const SKEW_MS: i64 = SKEW.as_millis() as i64;
         let holds = Holds { until: UtcMillis(UNTIL), boot: Some(BOOT) };
         let check = |before: i64| refused(holds.check_length(&at(UNTIL - before, TimeSource::Ntp, Some(100))));
         assert_eq!(
-            (check(-DAY), check(DAY), check(DAY + 100), check(DAY + 101)),
+            (check(-DAY), check(DAY), check(DAY + SKEW_MS + 100), check(DAY + SKEW_MS + 101)),
             (None, None, None, Some(Reason::Range))
         );
         assert_eq!(check(3_650 * DAY), Some(Reason::Range));

@@ -43,8 +43,8 @@ pub enum ClipStep {
 }
 
 /// A sighting that began so little before a clip's first packet is in it: a late
-/// packet's picture was taken before it arrived.
-const ARRIVAL_JITTER: Duration = Duration::from_millis(500);
+/// packet's picture was taken before it arrived, by a second at most.
+const ARRIVAL_JITTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {

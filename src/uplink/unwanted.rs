@@ -606,10 +606,13 @@ mod tests {
         assert_eq!(unwanted.ended(Some(9), LARGE, true, start + AGAIN), None);
         assert_eq!(unwanted.due(), Some(start + AGAIN * 2));
         assert_eq!(unwanted.taken(None, LARGE + 9), [8, 9]);
-        for seq in 1..=DOUBTFUL as u64 + 1 {
-            let room = (seq > DOUBTFUL as u64).then_some(1);
-            assert_eq!(unwanted.ended(Some(seq), LARGE, false, start), room);
+        for seq in 1..=DOUBTFUL as u64 {
+            assert_eq!(unwanted.ended(Some(seq), LARGE, false, start), None);
+            assert!(unwanted.fits(LARGE));
         }
+        // After so many it is not the network.
+        assert_eq!(unwanted.ended(Some(DOUBTFUL as u64 + 1), LARGE, false, start), None);
+        assert!(!unwanted.fits(LARGE) && (1..=DOUBTFUL as u64 + 1).all(|seq| unwanted.waits(seq)));
     }
 
     #[test]
