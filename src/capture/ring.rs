@@ -33,7 +33,7 @@ pub struct Held {
 pub struct RingBounds {
     /// Time from the oldest packet to the newest, where they are of several groups.
     pub span: Duration,
-    /// Bytes of all packets.
+    /// Bytes that all packets take, half a kilobyte for each besides its content.
     pub bytes: usize,
 }
 

@@ -144,8 +144,7 @@ impl Link {
 
     /// Whether nothing else is left to be sent: the turn of what the broker did not take.
     pub(super) fn may_try(&self) -> bool {
-        let idle = self.window.len() == 0 && self.lanes.are_empty(self.journal.status().last_seq());
-        idle && self.held_until.is_none() && self.read_again.is_none()
+        self.may_try_alerts() && self.lanes.are_empty(self.journal.status().last_seq())
     }
 
     /// The same where nothing but alerts may be sent.

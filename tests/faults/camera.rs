@@ -143,9 +143,9 @@ fn stamps_that_do_not_keep_real_time_give_way_to_arrival() {
     }
     for (name, _, why) in &cameras {
         let event = unit.wait_event(&format!("{name} is told"), |e| is(e, name, "untimed"));
-        // On a loaded machine there may be too little to tell the pace by.
-        let told = event["why"].as_str().unwrap();
-        assert!(told.contains(why) || told.contains("do not keep real time"), "{event}");
+        // On a loaded machine there may be too little to tell a pace by.
+        let (told, is_pace) = (event["why"].as_str().unwrap(), why.starts_with("run"));
+        assert!(told.contains(why) || (is_pace && told.contains("do not keep real time")), "{event}");
     }
     let health = wait_health(&subscriber, "health names them", |h| of(h, "constant")["time"]["by"] == "arrival");
     assert!(of(&health, "slow")["time"]["why"].as_str().unwrap().contains("of real time"), "{health}");
