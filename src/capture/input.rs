@@ -161,10 +161,8 @@ impl VideoInput {
                 Ok(()) if packet.stream() == self.stream && packet.size() <= MOST_PACKET_BYTES => return Ok(true),
                 Ok(()) => {}
                 Err(ffmpeg::Error::Eof) => {
-                    return match self.program.as_mut().and_then(Program::ended) {
-                        Some(why) if !self.interrupt.stopped() => Err(CaptureError::Read(why)),
-                        _ => self.relay_says().map_or(Ok(false), |why| Err(CaptureError::Read(why))),
-                    };
+                    let why = if self.interrupt.stopped() { None } else { self.why_over() };
+                    return why.map_or(Ok(false), |why| Err(CaptureError::Read(why)));
                 }
                 Err(_) if self.interrupt.stopped() => return Err(CaptureError::Stopped),
                 Err(_) if self.interrupt.timed_out() => {
@@ -182,6 +180,13 @@ impl VideoInput {
 }
 
 impl VideoInput {
+    /// Why there is nothing more to read, if that is known.
+    fn why_over(&mut self) -> Option<String> {
+        let Some(program) = &mut self.program else { return self.relay_says() };
+        let ended = program.ended();
+        ended.or_else(|| Some(program.with_last_words("the program closed its output".to_owned())))
+    }
+
     /// Why the connection to a network camera was given up, if it was.
     fn relay_says(&self) -> Option<String> {
         self.relay.as_ref().and_then(Relay::why)
@@ -208,7 +213,8 @@ fn open_command(command: &CommandSource, interrupt: &Interrupt) -> Result<Opened
         Ok(input) => Ok(Opened { program: Some(program), ..input.into() }),
         Err(failure) => {
             // What it wrote too much it may have died of.
-            let ended = if failure.code == opening::TOO_MUCH { None } else { program.ended() };
+            let asked = failure.code != opening::TOO_MUCH && !interrupt.stopped();
+            let ended = if asked { program.ended() } else { None };
             let why = ended.unwrap_or_else(|| program.with_last_words(failure.why));
             Err(Failure { why, ..failure })
         }

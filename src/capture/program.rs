@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -12,6 +13,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::interrupt::Interrupt;
 use super::last_words::LastWords;
 use super::throttle::Throttle;
+
+/// How long a program that has closed its output may take to end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The running program; killed with all it started, and reaped, when dropped.
 pub struct Program {
@@ -47,9 +51,17 @@ impl Program {
         Ok((Program { child, words, reaped: false }, output))
     }
 
-    /// How it ended, if it has, and what it said last.
+    /// How it ended, if it has, and what it said last. The system closes a program's
+    /// files before it is known how it ended, so that is waited for, shortly.
     pub fn ended(&mut self) -> Option<String> {
-        let status = self.child.try_wait().ok().flatten()?;
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
+                Ok(None) | Err(_) => return None,
+            }
+        };
         self.reaped = true;
         Some(self.with_last_words(format!("the program ended ({status})")))
     }
@@ -140,5 +152,32 @@ impl ProgramOutput {
                 Err(e) => return Err(e.into()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs `script` until its output is closed; how it ended.
+    fn end_of(script: &str) -> (Program, Option<String>) {
+        let argv = ["sh", "-c", script].map(str::to_owned);
+        let (mut program, mut output) = Program::start(&argv, &Interrupt::default()).unwrap();
+        assert_eq!(output.read(&mut [0; 16]).unwrap(), 0);
+        let ended = program.ended();
+        (program, ended)
+    }
+
+    #[test]
+    fn a_program_that_closes_its_output_a_moment_before_it_ends_has_ended() {
+        let (_, ended) = end_of("echo broken >&2; exec >&-; sleep 0.1; exit 3");
+        assert_eq!(ended.as_deref(), Some("the program ended (exit status: 3); it said: broken"));
+    }
+
+    #[test]
+    fn a_program_that_closes_its_output_and_runs_on_has_not_ended() {
+        let (program, ended) = end_of("echo tired >&2; exec >&- 2>&-; sleep 60");
+        assert_eq!(ended, None);
+        assert_eq!(program.with_last_words("closed".into()), "closed; it said: tired");
     }
 }
