@@ -159,5 +159,10 @@ fn is_about_messages(reason: DisconnectReasonCode) -> bool {
             | R::ImplementationSpecificError
             | R::QuotaExceeded
             | R::PayloadFormatInvalid
+            | R::NotAuthorized
+            | R::TopicFilterInvalid
+            | R::TopicNameInvalid
+            | R::RetainNotSupported
+            | R::QoSNotSupported
     )
 }

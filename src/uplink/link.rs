@@ -6,7 +6,7 @@
 //! forgotten and read again; when it kept it, the library repeats the packets by
 //! itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use super::budget::Budget;
 use super::commands::Commands;
 use super::commits::Commits;
 use super::connect::Wish;
+use super::doubt::{Doubt, Kind};
 use super::failures::{is_dismissal, library_is_confused};
 use super::former::Former;
 use super::handle::{HealthFeed, UplinkSetup};
@@ -39,7 +40,7 @@ use super::window::Window;
 use super::wire::Wire;
 use crate::clock::{Beat, boot_id};
 use crate::domain::Backoff;
-use crate::event::LogId;
+use crate::event::{Class, LogId};
 use crate::evidence::StillKey;
 use crate::journal::{JournalHandle, JournalReader, Mark};
 
@@ -80,6 +81,8 @@ pub(super) enum Sent {
     Event {
         seq: u64,
         age: Age,
+        /// Unless it is a trial.
+        class: Option<Class>,
         at: Instant,
     },
     /// Published again by a `resend`.
@@ -89,8 +92,22 @@ pub(super) enum Sent {
     /// Of an answer in parts.
     Part,
     HomeAssistant(Word),
+    Health,
     Birth,
     Goodbye,
+}
+
+impl Sent {
+    /// As what it is doubted, if that is not as an event, or for its size.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Sent::Birth => Some(Kind::Status),
+            Sent::Health => Some(Kind::Health),
+            Sent::HomeAssistant(_) => Some(Kind::HomeAssistant),
+            Sent::Reply => Some(Kind::Reply),
+            Sent::Event { .. } | Sent::Copy(_) | Sent::Still(_) | Sent::Part | Sent::Goodbye => None,
+        }
+    }
 }
 
 /// The same, with the bytes of its packet.
@@ -184,6 +201,13 @@ pub(super) struct Link {
     pub held_until: Option<Instant>,
     pub refusals: Backoff,
     pub unwanted: Unwanted,
+    pub doubt: Doubt,
+    /// What was asked for and is not answered yet, besides messages.
+    pub asked: VecDeque<Kind>,
+    /// What has to be said in each connection and was not yet.
+    pub introduction: BTreeSet<Kind>,
+    /// The broker did not have this connection's session.
+    pub new_session: bool,
     /// The journal is not asked before it: it did not answer.
     pub read_again: Option<Instant>,
     pub mark_again: Option<Instant>,
@@ -235,6 +259,10 @@ impl Link {
             held_until: None,
             refusals: Backoff::new(RETRY_FIRST, RETRY_LAST),
             unwanted: Unwanted::default(),
+            doubt: Doubt::default(),
+            asked: VecDeque::new(),
+            introduction: BTreeSet::new(),
+            new_session: true,
             read_again: None,
             mark_again: None,
             health_due: None,
@@ -447,12 +475,14 @@ impl Link {
         if let Some(why) = self.liveness.complaint(self.window.len() > 0, now) {
             return Some(Polled::Dead(why));
         }
+        self.introduce(client, false, now);
         if matches!(self.phase, Phase::Running | Phase::Draining(_)) {
             self.fill(client, now);
             self.fill_stills(client, now);
         }
         match self.phase {
             Phase::Running => {
+                self.introduce(client, true, now);
                 self.tell_home_assistant(client, now);
                 self.obey_former(client);
                 self.answer_orders(client);
@@ -467,6 +497,7 @@ impl Link {
     }
 
     fn next_wake(&self) -> Option<Instant> {
+        let now = Instant::now();
         let deadline = match self.phase {
             Phase::Running => None,
             Phase::Draining(at) | Phase::Goodbye(at) | Phase::Leaving(at) => Some(at),
@@ -486,12 +517,12 @@ impl Link {
             held.or(paced).filter(|_| sending && self.marks.len() < MARKS_LIMIT),
             self.unwanted.due().filter(|_| sending && self.may_try() && self.budget.is_left()),
             self.stills.ask_again().filter(|_| sending),
-            self.health_due.filter(|_| running),
-            self.home_assistant.due().filter(|_| running && self.has_spare_id()),
+            self.health_due.filter(|_| running && self.doubt.may_send(Kind::Health, self.is_quiet(), true, now)),
+            self.home_assistant.due().filter(|_| running && self.may_say(Kind::HomeAssistant, now)),
             Some(self.liveness.due(self.window.len() > 0)),
         ];
         let while_up = due.into_iter().flatten().filter(|_| self.up);
-        let ask_again = self.wish.ask_again(Instant::now()).filter(|_| self.phase == Phase::Running);
+        let ask_again = self.wish.ask_again(now).filter(|_| self.phase == Phase::Running);
         while_up.chain(self.mark_again).chain(deadline).chain(ask_again).min()
     }
 
