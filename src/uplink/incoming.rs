@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::doubt::Kind;
 use super::lanes::Age;
-use super::link::{Flying, JOURNAL_RETRY, Limits, Link, Phase, SPARE_IDS, Sent};
+use super::link::{Flying, JOURNAL_RETRY, Limits, Link, Phase, RETRY_LAST, SPARE_IDS, Sent};
 use super::liveness::Liveness;
 use super::messages::Presence;
 use super::terms;
@@ -50,6 +50,7 @@ impl Link {
         self.lanes.restart(self.recent.boundary());
         self.pace.connected(window, now);
         self.up = true;
+        self.up_since = now;
         self.held_until = None;
         self.status.connected.store(true, Relaxed);
         self.status.connections.fetch_add(1, Relaxed);
@@ -104,7 +105,9 @@ impl Link {
     /// broken and a new client has to be made.
     pub(super) fn packet(&mut self, event: Event, client: &AsyncClient) -> bool {
         if matches!(event, Event::Incoming(_)) {
-            self.liveness.heard(Instant::now());
+            let now = Instant::now();
+            self.liveness.heard(now);
+            self.good |= now.saturating_duration_since(self.up_since) >= RETRY_LAST;
         }
         match event {
             // QoS 0 has no packet id.
@@ -154,7 +157,8 @@ impl Link {
             return debug!("acknowledgement of an unknown packet {}", ack.pkid);
         };
         self.liveness.answered(Instant::now());
-        self.good = true;
+        // A status is taken by every broker that hangs up right afterwards.
+        self.good |= matches!(sent, Sent::Event { .. } | Sent::Copy(_) | Sent::Still(_) | Sent::Part);
         self.doubt.answered(sent.kind());
         self.status.in_flight.store(self.window.len() as u64, Relaxed);
         match (sent, ack.reason) {

@@ -68,7 +68,7 @@ const GOODBYE_LEAST: Duration = Duration::from_millis(100);
 
 /// First and longest pause before the broker is tried again.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_LAST: Duration = Duration::from_secs(30);
+pub(super) const RETRY_LAST: Duration = Duration::from_secs(30);
 
 /// What `link_down` is given when the program stops.
 const HOOK_AT_STOP: Duration = Duration::from_millis(500);
@@ -192,8 +192,9 @@ pub(super) struct Link {
     pub up: bool,
     /// While it is up: whether the broker is still there.
     pub liveness: Liveness,
-    /// Something was acknowledged in this connection.
+    /// This connection has delivered something, or has lasted.
     pub good: bool,
+    pub up_since: Instant,
     pub phase: Phase,
     /// The program stops, and has given the link until then.
     stop_by: Option<Instant>,
@@ -254,6 +255,7 @@ impl Link {
             up: false,
             liveness: Liveness::new(Duration::ZERO, Instant::now()),
             good: false,
+            up_since: Instant::now(),
             phase: Phase::Running,
             stop_by: None,
             held_until: None,
@@ -505,10 +507,11 @@ impl Link {
         // Only what the phase serves: a moment in the past that nobody serves would
         // wake this task again and again.
         let running = self.phase == Phase::Running;
-        let sending = running || matches!(self.phase, Phase::Draining(_));
+        let sending = (running || matches!(self.phase, Phase::Draining(_))) && !self.doubt.is_alone();
         // Events wait for both.
         let held = self.held_until.max(self.read_again);
-        let paced = if held.is_none() && !self.lanes.are_empty(self.journal.status().last_seq()) {
+        let paced = if held.is_none() && self.takes_events() && !self.lanes.are_empty(self.journal.status().last_seq())
+        {
             self.pace.next(self.limits.window)
         } else {
             None

@@ -47,8 +47,7 @@ impl Link {
         if self.budget.is_limited() {
             self.budget.time(self.utc(), now);
         }
-        // A broker that takes nothing is asked with one event at a time.
-        while self.window.len() < if self.unwanted.is_failing() { 1 } else { self.doubt.reach(self.limits.window) } {
+        while self.takes_events() {
             let Some((row, age)) = self.next_event(now) else { break };
             let stored = StoredEvent { seq: row.seq, kind: row.kind, json: row.json };
             if !self.send_event(stored, age, Some(row.class), client, now) {
@@ -61,6 +60,12 @@ impl Link {
             self.try_what_waits(client, now);
         }
         self.status.in_flight.store(self.window.len() as u64, Relaxed);
+    }
+
+    /// Whether there is room for an event. A broker that takes nothing is asked with one at a
+    /// time.
+    pub(super) fn takes_events(&self) -> bool {
+        self.has_room() && (self.window.len() == 0 || !self.unwanted.is_failing())
     }
 
     /// Hands over an event, or finds out that it cannot be sent now; without a `class` it

@@ -26,7 +26,6 @@ impl Link {
     /// The connection has ended; whether that may be for the sake of a message, which the
     /// library must not repeat.
     pub(super) fn blame(&mut self, e: &ConnectionError, wire: &mut Wire, client: &AsyncClient) -> bool {
-        let Some(blame) = blame(e) else { return false };
         // What came before it has been read and not been told.
         for event in std::mem::take(&mut wire.state.events) {
             match event {
@@ -39,6 +38,7 @@ impl Link {
         for _ in 0..wire.take_late() {
             self.answered_asked();
         }
+        let Some(blame) = blame(e) else { return false };
         let largest_is_small = self.window.largest(bytes, is_doubtful).is_none_or(|(one, _)| !is_doubtful(one.bytes));
         let (flying, refusal) = match blame {
             Blame::First(refusal) => (self.window.take_oldest(), refusal),

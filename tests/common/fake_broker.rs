@@ -35,6 +35,8 @@ pub struct Script {
     pub suback: u8,
     /// What has that in it, it refuses with that reason.
     pub refuses: Option<(&'static str, u8)>,
+    /// It hangs up once it has answered that.
+    pub hangs_up_after: Option<&'static str>,
     /// When it gets that, a topic or part of a payload, or a subscription (""), it hangs up; what
     /// came shortly before is not answered any more.
     pub hangs_up_on: Option<&'static str>,
@@ -162,6 +164,9 @@ fn serve(mut stream: TcpStream, script: &Script, seen: &Seen) -> std::io::Result
                 match script.refuses.filter(|(what, _)| has(&body, what)) {
                     Some((_, reason)) => answers.extend([0x40, 4, body[id], body[id + 1], reason, 0]),
                     None => answers.extend([0x40, 2, body[id], body[id + 1]]),
+                }
+                if script.hangs_up_after.is_some_and(|what| has(&body, what)) {
+                    return stream.write_all(&answers);
                 }
             }
             8 => answers.extend([0x90, 4, body[0], body[1], 0, script.suback]),

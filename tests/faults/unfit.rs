@@ -198,3 +198,18 @@ fn a_broker_that_refuses_one_kind_of_event_gets_the_others() {
     let crossings = unit.rows().into_iter().filter(|row| row.seq <= 100);
     assert!(crossings.into_iter().all(|row| row.state == "queued"));
 }
+
+/// It has taken all there is, and hangs up each time it has taken the health message.
+#[test]
+fn a_broker_that_takes_what_it_gets_and_hangs_up_is_not_stormed() {
+    let began = Instant::now();
+    let broker = FakeBroker::start(Script { hangs_up_after: Some("/health"), ..Script::default() });
+    let unit = unit_with_crossings(3, &broker.url(), "");
+    let daemon = unit.start();
+    wait_for("some attempts", || broker.ended() >= 5);
+    let attempts = broker.client_ids().iter().filter(|id| *id != "tawny-unit").count() as u32;
+    // The first connections deliver events; then the pauses double.
+    let at_least = Duration::from_millis(500) * (2u32.pow(attempts.saturating_sub(3).min(6)) - 1);
+    assert!(began.elapsed() >= at_least, "{attempts} attempts in {:?}", began.elapsed());
+    assert_eq!(daemon.terminate().code, Some(0));
+}
