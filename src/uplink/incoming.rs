@@ -168,7 +168,11 @@ impl Link {
             (Sent::Birth, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) => {}
             (Sent::Birth, reason) => self.trouble(format!("refuses the status message ({reason:?})")),
             (Sent::Health, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) => {}
-            (Sent::Health, reason) => self.trouble(format!("refuses the health message ({reason:?})")),
+            // That it refuses events is worse, and is to be read there.
+            (Sent::Health, reason) if self.status.error().is_none() => {
+                self.trouble(format!("refuses the health message ({reason:?})"));
+            }
+            (Sent::Health, _) => {}
             (Sent::Goodbye, _) => self.leave(client),
             (Sent::Copy(_), _) => self.commands.resent(),
             (Sent::Part, reason) => self.commands.streams.answered(reason == PubAckReason::Success),
