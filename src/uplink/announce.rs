@@ -16,6 +16,7 @@ use rumqttc::v5::mqttbytes::v5::{Filter, PubAckReason, Publish, RetainForwardRul
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::doubt::Kind;
 use super::home_assistant::Discovery;
 use super::link::{JOURNAL_RETRY, Link, Sent};
 use super::messages::publish_packet_size;
@@ -175,18 +176,22 @@ impl Link {
             }
         };
         let topic = self.home_assistant.wanted.birth_topic.clone();
+        let mut asks = true;
         let asked = if self.home_assistant.wanted.discovery.is_some() {
             let mut filter = Filter::new(topic, QoS::AtLeastOnce);
             // The discovery message is kept too: a start of long ago needs no answer.
             filter.retain_forward_rule = RetainForwardRule::Never;
             client.try_subscribe_many([filter])
         } else if noted.is_empty() {
+            asks = false;
             Ok(())
         } else {
             client.try_unsubscribe(topic)
         };
         if asked.is_err() {
             debug!("no place to subscribe to Home Assistant's status");
+        } else if asks {
+            self.asked_for(Kind::HomeAssistant);
         }
         self.home_assistant.connected(noted, new, Instant::now());
     }
@@ -203,7 +208,7 @@ impl Link {
 
     /// Sends what is due.
     pub(super) fn tell_home_assistant(&mut self, client: &AsyncClient, now: Instant) {
-        while self.has_spare_id() {
+        while self.may_say(Kind::HomeAssistant, now) {
             let Some(word) = self.home_assistant.next(now) else { return };
             if !self.budget.is_left() {
                 return self.home_assistant.later(word, now + BUDGET_RETRY);

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::allowance::{Allowance, Asker};
+use super::doubt::Kind;
 use super::link::{Link, Sent};
 use super::messages::publish_packet_size;
 use super::resend::Resend;
@@ -138,7 +139,7 @@ impl Link {
     /// After each connection: a broker may have forgotten the session. Messages
     /// that the broker keeps are not asked for, and those that it was asked to
     /// keep are told apart.
-    pub(super) fn subscribe_commands(&self, client: &AsyncClient) {
+    pub(super) fn subscribe_commands(&mut self, client: &AsyncClient) {
         if !self.announce {
             return;
         }
@@ -146,8 +147,9 @@ impl Link {
         filter.preserve_retain = true;
         filter.retain_forward_rule = RetainForwardRule::Never;
         if client.try_subscribe_many([filter]).is_err() {
-            debug!("no place to subscribe to commands");
+            return debug!("no place to subscribe to commands");
         }
+        self.asked_for(Kind::Commands);
     }
 
     /// A message came on the unit's own topic.
@@ -364,7 +366,7 @@ impl Link {
             Asker::Operator => self.budget.is_left(),
         };
         // The window leaves a few packet ids to what is no event.
-        if !affordable || !self.has_spare_id() || !self.commands.replies.take(asker, now) {
+        if !affordable || !self.may_say(Kind::Reply, now) || !self.commands.replies.take(asker, now) {
             self.status.replies_withheld.fetch_add(1, Relaxed);
             return;
         }

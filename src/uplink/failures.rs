@@ -59,8 +59,8 @@ impl Link {
         self.trouble(why);
     }
 
-    /// How long to wait before the next attempt. Only a connection over which
-    /// something was acknowledged makes up for earlier failures, and
+    /// How long to wait before the next attempt. Only a connection that has delivered
+    /// something, or has lasted, makes up for earlier failures, and
     /// only if it `broke`, not if the broker put an end to it.
     pub(super) fn pause(&mut self, backoff: &mut Backoff, broke: bool) -> Duration {
         if std::mem::take(&mut self.good) && broke {
@@ -122,7 +122,7 @@ pub(super) enum Blame {
     First(Refusal),
     /// One was too large.
     Largest,
-    /// Nothing: the broker hung up, or the network broke.
+    /// Nothing: the broker hung up or talks nonsense, or the network broke.
     Nothing,
 }
 
@@ -143,7 +143,8 @@ pub(super) fn blame(e: &ConnectionError) -> Option<Blame> {
         StateError::ServerDisconnect { reason_code: DisconnectReasonCode::PacketTooLarge, .. } => Some(Blame::Largest),
         StateError::ServerDisconnect { reason_code, .. } => is_about_messages(*reason_code).then_some(Blame::Nothing),
         StateError::Io(_) | StateError::ConnectionAborted => Some(Blame::Nothing),
-        StateError::Deserialization(mqttbytes::Error::Io(_)) => Some(Blame::Nothing),
+        // It hangs up, or answers with something that is no answer.
+        StateError::Deserialization(_) | StateError::Unsolicited(_) => Some(Blame::Nothing),
         _ => None,
     }
 }
@@ -151,13 +152,16 @@ pub(super) fn blame(e: &ConnectionError) -> Option<Blame> {
 /// Whether a broker that gives this reason may mean a message that it got.
 fn is_about_messages(reason: DisconnectReasonCode) -> bool {
     use DisconnectReasonCode as R;
-    matches!(
+    !matches!(
         reason,
-        R::UnspecifiedError
-            | R::MalformedPacket
-            | R::ProtocolError
-            | R::ImplementationSpecificError
-            | R::QuotaExceeded
-            | R::PayloadFormatInvalid
+        R::NormalDisconnection
+            | R::ServerBusy
+            | R::ServerShuttingDown
+            | R::KeepAliveTimeout
+            | R::SessionTakenOver
+            | R::UseAnotherServer
+            | R::ServerMoved
+            | R::ConnectionRateExceeded
+            | R::MaximumConnectTime
     )
 }

@@ -9,13 +9,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::doubt::Kind;
 use super::lanes::Age;
-use super::link::{Flying, JOURNAL_RETRY, Limits, Link, Phase, SPARE_IDS, Sent};
+use super::link::{Flying, JOURNAL_RETRY, Limits, Link, Phase, RETRY_LAST, SPARE_IDS, Sent};
 use super::liveness::Liveness;
 use super::messages::Presence;
 use super::terms;
 use super::window::Announced;
 use super::words;
+use crate::event::Class;
 use crate::journal::{Delivery, Mark};
 
 impl Link {
@@ -48,24 +50,64 @@ impl Link {
         self.lanes.restart(self.recent.boundary());
         self.pace.connected(window, now);
         self.up = true;
+        self.up_since = now;
         self.held_until = None;
         self.status.connected.store(true, Relaxed);
         self.status.connections.fetch_add(1, Relaxed);
         self.status.trouble(None);
         info!("connected to {}", self.settings.address);
+        self.doubt.connected();
+        self.asked.clear();
+        self.new_session = !ack.session_present;
+        self.introduction.clear();
         if self.announce {
-            self.publish_presence(client, Presence::Online, Sent::Birth);
+            self.introduction.extend([Kind::Status, Kind::Commands, Kind::HomeAssistant]);
         }
-        self.subscribe_commands(client);
-        self.connect_home_assistant(!ack.session_present, client);
+        self.introduce(client, false, now);
         self.health_due = self.health.as_ref().map(|_| now);
+    }
+
+    /// Says and asks for what belongs to each connection, as far as it may go now; nothing
+    /// else could be sent if it is `idle`.
+    pub(super) fn introduce(&mut self, client: &AsyncClient, idle: bool, now: Instant) {
+        if self.introduction.is_empty() || self.phase != Phase::Running {
+            return;
+        }
+        let mut due: Vec<Kind> = self.introduction.iter().copied().collect();
+        // Of those that go alone, another one each time.
+        due.sort_by_key(|kind| self.doubt.tries(*kind));
+        for kind in due {
+            if !self.doubt.may_send(kind, self.is_quiet(), idle, now) {
+                continue;
+            }
+            self.introduction.remove(&kind);
+            match kind {
+                Kind::Status => self.publish_presence(client, Presence::Online, Sent::Birth),
+                Kind::Commands => self.subscribe_commands(client),
+                _ => self.connect_home_assistant(self.new_session, client),
+            }
+        }
+    }
+
+    /// The broker was asked for something that is no message.
+    pub(super) fn asked_for(&mut self, kind: Kind) {
+        self.asked.push_back(kind);
+        self.doubt.sent(kind);
+    }
+
+    /// It has answered to that, as it does in the order of asking.
+    pub(super) fn answered_asked(&mut self) {
+        let asked = self.asked.pop_front();
+        self.doubt.answered(asked);
     }
 
     /// Takes in one packet; `false` if the join of events and packet ids is
     /// broken and a new client has to be made.
     pub(super) fn packet(&mut self, event: Event, client: &AsyncClient) -> bool {
         if matches!(event, Event::Incoming(_)) {
-            self.liveness.heard(Instant::now());
+            let now = Instant::now();
+            self.liveness.heard(now);
+            self.good |= now.saturating_duration_since(self.up_since) >= RETRY_LAST;
         }
         match event {
             // QoS 0 has no packet id.
@@ -84,7 +126,12 @@ impl Link {
             Event::Incoming(Incoming::Publish(publish)) if !self.is_home_assistant(&publish) => {
                 self.command(&publish, client);
             }
-            Event::Incoming(Incoming::SubAck(ack)) => self.subscribed(&ack),
+            Event::Incoming(Incoming::SubAck(ack)) => {
+                self.answered_asked();
+                self.subscribed(&ack);
+            }
+            Event::Incoming(Incoming::UnsubAck(_)) => self.answered_asked(),
+            Event::Incoming(Incoming::PingResp(_)) => self.doubt.answered(None),
             Event::Outgoing(Outgoing::Disconnect) => {
                 if let Phase::Leaving(until) = &mut self.phase {
                     *until = Instant::now();
@@ -110,12 +157,22 @@ impl Link {
             return debug!("acknowledgement of an unknown packet {}", ack.pkid);
         };
         self.liveness.answered(Instant::now());
-        self.good = true;
+        // A status is taken by every broker that hangs up right afterwards.
+        self.good |= matches!(sent, Sent::Event { .. } | Sent::Copy(_) | Sent::Still(_) | Sent::Part);
+        self.doubt.answered(sent.kind());
         self.status.in_flight.store(self.window.len() as u64, Relaxed);
         match (sent, ack.reason) {
-            (Sent::Event { seq, age, at }, reason) => self.event_answered((seq, bytes), age, at, reason),
+            (Sent::Event { seq, age, class, at }, reason) => {
+                self.event_answered((seq, bytes), (age, class), at, reason)
+            }
             (Sent::Birth, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) => {}
             (Sent::Birth, reason) => self.trouble(format!("refuses the status message ({reason:?})")),
+            (Sent::Health, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) => {}
+            // That it refuses events is worse, and is to be read there.
+            (Sent::Health, reason) if self.status.error().is_none() => {
+                self.trouble(format!("refuses the health message ({reason:?})"));
+            }
+            (Sent::Health, _) => {}
             (Sent::Goodbye, _) => self.leave(client),
             (Sent::Copy(_), _) => self.commands.resent(),
             (Sent::Part, reason) => self.commands.streams.answered(reason == PubAckReason::Success),
@@ -125,8 +182,15 @@ impl Link {
         }
     }
 
-    fn event_answered(&mut self, (seq, bytes): (u64, u64), age: Age, at: Instant, reason: PubAckReason) {
+    fn event_answered(
+        &mut self,
+        (seq, bytes): (u64, u64),
+        (age, class): (Age, Option<Class>),
+        at: Instant,
+        reason: PubAckReason,
+    ) {
         let now = Instant::now();
+        self.doubt.event_answered();
         if age == Age::Backlog {
             self.pace.answered(at, self.limits.window, now);
         }
@@ -136,15 +200,15 @@ impl Link {
         match reason {
             PubAckReason::Success => {
                 self.status.delivered.fetch_add(1, Relaxed);
-                self.accepted(Some(seq), bytes);
+                self.accepted(Some((seq, class)), bytes);
                 self.mark(seq, Delivery::Delivered);
             }
             PubAckReason::NoMatchingSubscribers => {
                 self.status.unheard.fetch_add(1, Relaxed);
-                self.accepted(Some(seq), bytes);
+                self.accepted(Some((seq, class)), bytes);
                 self.mark(seq, Delivery::Unheard);
             }
-            refusal => self.event_answered_no(seq, bytes, refusal, now),
+            refusal => self.event_answered_no((seq, class), bytes, refusal, now),
         }
     }
 
@@ -198,7 +262,7 @@ impl Link {
                 Sent::Copy(seq) => self.commands.interrupted(seq),
                 Sent::Still(still) => self.stills.came_back(still),
                 Sent::HomeAssistant(_) => self.home_assistant.came_back(),
-                Sent::Birth | Sent::Goodbye | Sent::Reply | Sent::Part => {}
+                Sent::Health | Sent::Birth | Sent::Goodbye | Sent::Reply | Sent::Part => {}
             }
         }
         self.commands.streams.interrupted();

@@ -6,7 +6,7 @@
 //! forgotten and read again; when it kept it, the library repeats the packets by
 //! itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use super::budget::Budget;
 use super::commands::Commands;
 use super::commits::Commits;
 use super::connect::Wish;
+use super::doubt::{Doubt, Kind};
 use super::failures::{is_dismissal, library_is_confused};
 use super::former::Former;
 use super::handle::{HealthFeed, UplinkSetup};
@@ -39,7 +40,7 @@ use super::window::Window;
 use super::wire::Wire;
 use crate::clock::{Beat, boot_id};
 use crate::domain::Backoff;
-use crate::event::LogId;
+use crate::event::{Class, LogId};
 use crate::evidence::StillKey;
 use crate::journal::{JournalHandle, JournalReader, Mark};
 
@@ -67,7 +68,7 @@ const GOODBYE_LEAST: Duration = Duration::from_millis(100);
 
 /// First and longest pause before the broker is tried again.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_LAST: Duration = Duration::from_secs(30);
+pub(super) const RETRY_LAST: Duration = Duration::from_secs(30);
 
 /// What `link_down` is given when the program stops.
 const HOOK_AT_STOP: Duration = Duration::from_millis(500);
@@ -80,6 +81,8 @@ pub(super) enum Sent {
     Event {
         seq: u64,
         age: Age,
+        /// Unless it is a trial.
+        class: Option<Class>,
         at: Instant,
     },
     /// Published again by a `resend`.
@@ -89,8 +92,22 @@ pub(super) enum Sent {
     /// Of an answer in parts.
     Part,
     HomeAssistant(Word),
+    Health,
     Birth,
     Goodbye,
+}
+
+impl Sent {
+    /// As what it is doubted, if that is not as an event, or for its size.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Sent::Birth => Some(Kind::Status),
+            Sent::Health => Some(Kind::Health),
+            Sent::HomeAssistant(_) => Some(Kind::HomeAssistant),
+            Sent::Reply => Some(Kind::Reply),
+            Sent::Event { .. } | Sent::Copy(_) | Sent::Still(_) | Sent::Part | Sent::Goodbye => None,
+        }
+    }
 }
 
 /// The same, with the bytes of its packet.
@@ -175,8 +192,9 @@ pub(super) struct Link {
     pub up: bool,
     /// While it is up: whether the broker is still there.
     pub liveness: Liveness,
-    /// Something was acknowledged in this connection.
+    /// This connection has delivered something, or has lasted.
     pub good: bool,
+    pub up_since: Instant,
     pub phase: Phase,
     /// The program stops, and has given the link until then.
     stop_by: Option<Instant>,
@@ -184,6 +202,13 @@ pub(super) struct Link {
     pub held_until: Option<Instant>,
     pub refusals: Backoff,
     pub unwanted: Unwanted,
+    pub doubt: Doubt,
+    /// What was asked for and is not answered yet, besides messages.
+    pub asked: VecDeque<Kind>,
+    /// What has to be said in each connection and was not yet.
+    pub introduction: BTreeSet<Kind>,
+    /// The broker did not have this connection's session.
+    pub new_session: bool,
     /// The journal is not asked before it: it did not answer.
     pub read_again: Option<Instant>,
     pub mark_again: Option<Instant>,
@@ -230,11 +255,16 @@ impl Link {
             up: false,
             liveness: Liveness::new(Duration::ZERO, Instant::now()),
             good: false,
+            up_since: Instant::now(),
             phase: Phase::Running,
             stop_by: None,
             held_until: None,
             refusals: Backoff::new(RETRY_FIRST, RETRY_LAST),
             unwanted: Unwanted::default(),
+            doubt: Doubt::default(),
+            asked: VecDeque::new(),
+            introduction: BTreeSet::new(),
+            new_session: true,
             read_again: None,
             mark_again: None,
             health_due: None,
@@ -447,12 +477,14 @@ impl Link {
         if let Some(why) = self.liveness.complaint(self.window.len() > 0, now) {
             return Some(Polled::Dead(why));
         }
+        self.introduce(client, false, now);
         if matches!(self.phase, Phase::Running | Phase::Draining(_)) {
             self.fill(client, now);
             self.fill_stills(client, now);
         }
         match self.phase {
             Phase::Running => {
+                self.introduce(client, true, now);
                 self.tell_home_assistant(client, now);
                 self.obey_former(client);
                 self.answer_orders(client);
@@ -467,6 +499,7 @@ impl Link {
     }
 
     fn next_wake(&self) -> Option<Instant> {
+        let now = Instant::now();
         let deadline = match self.phase {
             Phase::Running => None,
             Phase::Draining(at) | Phase::Goodbye(at) | Phase::Leaving(at) => Some(at),
@@ -474,10 +507,11 @@ impl Link {
         // Only what the phase serves: a moment in the past that nobody serves would
         // wake this task again and again.
         let running = self.phase == Phase::Running;
-        let sending = running || matches!(self.phase, Phase::Draining(_));
+        let sending = (running || matches!(self.phase, Phase::Draining(_))) && !self.doubt.is_alone();
         // Events wait for both.
         let held = self.held_until.max(self.read_again);
-        let paced = if held.is_none() && !self.lanes.are_empty(self.journal.status().last_seq()) {
+        let paced = if held.is_none() && self.takes_events() && !self.lanes.are_empty(self.journal.status().last_seq())
+        {
             self.pace.next(self.limits.window)
         } else {
             None
@@ -486,12 +520,12 @@ impl Link {
             held.or(paced).filter(|_| sending && self.marks.len() < MARKS_LIMIT),
             self.unwanted.due().filter(|_| sending && self.may_try() && self.budget.is_left()),
             self.stills.ask_again().filter(|_| sending),
-            self.health_due.filter(|_| running),
-            self.home_assistant.due().filter(|_| running && self.has_spare_id()),
+            self.health_due.filter(|_| running && self.doubt.may_send(Kind::Health, self.is_quiet(), true, now)),
+            self.home_assistant.due().filter(|_| running && self.may_say(Kind::HomeAssistant, now)),
             Some(self.liveness.due(self.window.len() > 0)),
         ];
         let while_up = due.into_iter().flatten().filter(|_| self.up);
-        let ask_again = self.wish.ask_again(Instant::now()).filter(|_| self.phase == Phase::Running);
+        let ask_again = self.wish.ask_again(now).filter(|_| self.phase == Phase::Running);
         while_up.chain(self.mark_again).chain(deadline).chain(ask_again).min()
     }
 

@@ -25,6 +25,7 @@ mod commands;
 mod commits;
 mod connect;
 mod dialect;
+mod doubt;
 mod failures;
 mod fetch;
 mod former;

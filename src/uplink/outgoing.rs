@@ -10,6 +10,7 @@ use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::doubt::Kind;
 use super::lanes::{Age, BATCH, Wanted};
 use super::link::{Flying, JOURNAL_RETRY, Link, Phase, SPARE_IDS, Sent};
 use super::messages::{MESSAGE_EXPIRY_BYTES, Presence, publish_packet_size};
@@ -31,7 +32,11 @@ impl Link {
     /// Hands over events while there are some and the window has room.
     pub(super) fn fill(&mut self, client: &AsyncClient, now: Instant) {
         let retry_later = |at: Option<Instant>| at.is_some_and(|at| now < at);
-        if retry_later(self.held_until) || retry_later(self.read_again) || self.marks.len() >= MARKS_LIMIT {
+        if self.doubt.is_alone()
+            || retry_later(self.held_until)
+            || retry_later(self.read_again)
+            || self.marks.len() >= MARKS_LIMIT
+        {
             return;
         }
         if self.held_until.take().is_some() {
@@ -42,10 +47,10 @@ impl Link {
         if self.budget.is_limited() {
             self.budget.time(self.utc(), now);
         }
-        // A broker that takes nothing is asked with one event at a time.
-        while self.window.len() < if self.unwanted.is_failing() { 1 } else { self.limits.window } {
+        while self.takes_events() {
             let Some((row, age)) = self.next_event(now) else { break };
-            if !self.send_event(StoredEvent { seq: row.seq, kind: row.kind, json: row.json }, age, false, client, now) {
+            let stored = StoredEvent { seq: row.seq, kind: row.kind, json: row.json };
+            if !self.send_event(stored, age, Some(row.class), client, now) {
                 break;
             }
         }
@@ -57,9 +62,22 @@ impl Link {
         self.status.in_flight.store(self.window.len() as u64, Relaxed);
     }
 
-    /// Hands over an event, or finds out that it cannot be sent now; a `trial` says whether
-    /// the broker takes it after all. `false` if nothing can be handed over.
-    fn send_event(&mut self, row: StoredEvent, age: Age, trial: bool, client: &AsyncClient, now: Instant) -> bool {
+    /// Whether there is room for an event. A broker that takes nothing is asked with one at a
+    /// time.
+    pub(super) fn takes_events(&self) -> bool {
+        self.has_room() && (self.window.len() == 0 || !self.unwanted.is_failing())
+    }
+
+    /// Hands over an event, or finds out that it cannot be sent now; without a `class` it
+    /// is a trial: whether the broker takes it after all. `false` if nothing can be handed over.
+    fn send_event(
+        &mut self,
+        row: StoredEvent,
+        age: Age,
+        class: Option<Class>,
+        client: &AsyncClient,
+        now: Instant,
+    ) -> bool {
         let seq = row.seq;
         let topic = self.settings.topics.event(&row.kind);
         let payload = self.payload(seq, &row.json);
@@ -74,7 +92,7 @@ impl Link {
             self.set_aside(seq);
             return true;
         }
-        if !trial && !self.unwanted.fits(size) {
+        if class.is_some() && !self.unwanted.fits(size) {
             self.unwanted.too_large(seq, size);
             self.tell_waiting();
             return true;
@@ -90,7 +108,7 @@ impl Link {
         if age == Age::Backlog {
             self.pace.sent();
         }
-        self.handed_over(Sent::Event { seq, age, at: now }, size);
+        self.handed_over(Sent::Event { seq, age, class, at: now }, size);
         true
     }
 
@@ -108,7 +126,7 @@ impl Link {
         match self.stored(seq) {
             Ok(Some(row)) => {
                 debug!("trying event {seq}, which the broker did not take, once more");
-                self.send_event(row, Age::Live, true, client, now);
+                self.send_event(row, Age::Live, None, client, now);
             }
             // It had to make room.
             Ok(None) => {
@@ -144,11 +162,14 @@ impl Link {
         let backlog = self.pace.allows(self.limits.window, now);
         let affordable = self.budget.is_left();
         let (reader, path) = (&mut self.reader, self.journal.path());
-        let next = self.lanes.next(
-            last,
-            |age, class| (age == Age::Live || backlog) && (class == Class::Alert || affordable),
-            |wanted| read_rows(reader, path, wanted),
-        );
+        let allowed = |age, class| (age == Age::Live || backlog) && (class == Class::Alert || affordable);
+        let unwanted = &self.unwanted;
+        // What is refused is to be in the way of nothing else.
+        let preferred = |age, class| allowed(age, class) && !unwanted.is_refused(class);
+        let mut next = self.lanes.next(last, preferred, |wanted| read_rows(reader, path, wanted));
+        if matches!(next, Ok(None)) && unwanted.is_failing() {
+            next = self.lanes.next(last, allowed, |wanted| read_rows(reader, path, wanted));
+        }
         next.unwrap_or_else(|e| {
             self.unreadable(&e, now);
             None
@@ -182,6 +203,9 @@ impl Link {
             // Until now there was nothing to acknowledge.
             self.liveness.answered(Instant::now());
         }
+        if let Some(kind) = sent.kind() {
+            self.doubt.sent(kind);
+        }
         self.window.handed_over(Flying { sent, bytes });
         self.spend(bytes);
     }
@@ -190,6 +214,21 @@ impl Link {
     pub(super) fn has_spare_id(&self) -> bool {
         // The last one is for the goodbye.
         self.window.len() < self.limits.window + SPARE_IDS - 1
+    }
+
+    /// Whether there is room for one more, besides what the spare packet ids are for.
+    pub(super) fn has_room(&self) -> bool {
+        !self.doubt.is_alone() && self.window.len() < self.doubt.reach(self.limits.window)
+    }
+
+    /// Whether nothing is under way that the broker has to answer.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.window.len() == 0 && self.asked.is_empty()
+    }
+
+    /// Whether a message of that kind may go now, which is no event.
+    pub(super) fn may_say(&self, kind: Kind, now: Instant) -> bool {
+        self.has_spare_id() && self.doubt.may_send(kind, self.is_quiet(), true, now)
     }
 
     /// So many bytes were handed over.
@@ -238,22 +277,24 @@ impl Link {
 
     pub(super) fn publish_health(&mut self, client: &AsyncClient, now: Instant) {
         let (Some(feed), Some(due)) = (&self.health, self.health_due) else { return };
-        if now < due {
+        if now < due || !self.doubt.may_send(Kind::Health, self.is_quiet(), true, now) {
             return;
         }
-        if !self.budget.is_left() {
-            self.health_due = Some(now + feed.interval);
+        self.health_due = Some(now + feed.interval);
+        // One at a time: the next one says more.
+        let one_is_under_way = self.window.any(|flying| matches!(flying.sent, Sent::Health));
+        if one_is_under_way || !self.budget.is_left() || !self.has_spare_id() {
             return;
         }
         let (topic, text) = (self.settings.topics.health(), (feed.render)());
-        self.health_due = Some(now + feed.interval);
         let expiry = u32::try_from((feed.interval * HEALTH_EXPIRY).as_secs()).unwrap_or(u32::MAX).max(60);
         let size = publish_packet_size(&topic, text.len()) + MESSAGE_EXPIRY_BYTES;
         if size <= self.unwanted.room(now) {
             let properties = PublishProperties { message_expiry_interval: Some(expiry), ..Default::default() };
-            // QoS 0: a full channel only means that this one is left out.
-            let _ = client.try_publish_with_properties(topic, QoS::AtMostOnce, true, text, properties);
-            self.spend(size);
+            // A full channel only means that this one is left out.
+            if client.try_publish_with_properties(topic, QoS::AtLeastOnce, true, text, properties).is_ok() {
+                self.handed_over(Sent::Health, size);
+            }
         }
     }
 

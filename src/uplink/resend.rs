@@ -83,7 +83,8 @@ impl Link {
         let Some(resend) = &self.commands.resend else { return };
         let (mut next, to, mut under_way) = (resend.next, resend.to, resend.under_way);
         let room = RESEND_WINDOW.min(self.limits.window).saturating_sub(under_way);
-        let room = room.min(self.limits.window.saturating_sub(self.window.len()));
+        let window = if self.doubt.is_alone() { 0 } else { self.doubt.reach(self.limits.window) };
+        let room = room.min(window.saturating_sub(self.window.len()));
         // The rest follows when there are bytes again.
         if next > to || room == 0 || !self.budget.is_left_for_stills() {
             return;

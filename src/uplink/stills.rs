@@ -112,7 +112,7 @@ impl Link {
         let mut looked_at = 0;
         while !self.stills.under_way && self.lanes.are_empty(self.journal.status().last_seq()) {
             let Some(feed) = self.stills.feed.clone() else { return };
-            if self.window.len() >= self.limits.window || !self.budget.is_left_for_stills() {
+            if !self.has_room() || !self.budget.is_left_for_stills() {
                 return;
             }
             let Some(outgoing) = feed.queue.next() else { return };

@@ -82,7 +82,7 @@ impl Link {
         let room = self.unwanted.room(Instant::now());
         let largest = usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(LONGEST_TOPIC);
         let window = self.limits.window;
-        while self.window.len() < window && self.budget.is_left() {
+        while self.has_room() && self.budget.is_left() {
             let Some(first) = self.commands.streams.0.front_mut() else { return };
             if first.under_way >= STREAM_WINDOW.min(window) {
                 return;

@@ -8,7 +8,9 @@
 //!   refusal is: what was refused is a *suspect*, and one event at a time is tried, each
 //!   time another one, after growing pauses (`held_until` of the link). When it takes one
 //!   again and three different ones had been refused in a row, that was the broker: they
-//!   are sent as if nothing had been.
+//!   are sent as if nothing had been. But a broker may refuse all events of one class (a login
+//!   that may not write some topics): so one of another class is tried next, and if that is
+//!   taken it is not the broker.
 //! * **One event is not wanted.** Refused three times while others were taken, it *waits*:
 //!   it is tried behind all others, alone, in each new session and once an hour; of many
 //!   that wait, one in each part of the hour. When one of them is taken, all are due.
@@ -24,8 +26,9 @@
 //! that its size.
 //!
 //! An event that ends the connection although every broker has to take its size
-//! ([`LEAST_PACKET`]) says nothing of others: it is a suspect as above, and waits as soon as
-//! another one is taken.
+//! ([`LEAST_PACKET`]) says nothing of others: it is a suspect as above. Where the broker names
+//! the size as its reason it waits as soon as another one is taken; else (`doubt.rs` finds it)
+//! it is doubtful as soon as another one is taken, and waits after three times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,6 +37,7 @@ use rumqttc::v5::mqttbytes::v5::PubAckReason;
 use tokio::time::Instant;
 
 use super::terms::LEAST_PACKET;
+use crate::event::Class;
 
 /// Refusals while others were taken, after which an event waits.
 const REFUSALS: u32 = 3;
@@ -123,11 +127,13 @@ pub(super) struct Unwanted {
     /// Refused before, and sent like any other: what counts against them.
     known: BTreeMap<u64, u32>,
     waiting: BTreeMap<u64, Waiting>,
-    /// None of those that wait has ended a connection with less.
+    /// None of those that wait has ended a connection over its size with less.
     least_cut: u64,
     /// Larger than the broker takes, and their bytes.
     large: BTreeMap<u64, u64>,
     ceiling: Option<Ceiling>,
+    /// The same where every broker has to take that: it holds for what is no event.
+    low_ceiling: Option<Ceiling>,
     /// Under way when a connection ended without a word, with their bytes and since when.
     doubtful: BTreeMap<u64, (u64, Instant)>,
     /// Nothing of so many bytes was taken since then.
@@ -138,6 +144,8 @@ pub(super) struct Unwanted {
     failing: bool,
     /// The first few that were refused since then.
     row: BTreeSet<u64>,
+    /// Of what was refused since then.
+    classes: BTreeSet<Class>,
     /// The last trial.
     tried: Option<Instant>,
 }
@@ -151,11 +159,13 @@ impl Default for Unwanted {
             least_cut: u64::MAX,
             large: BTreeMap::new(),
             ceiling: None,
+            low_ceiling: None,
             doubtful: BTreeMap::new(),
             doubt: None,
             limit: u64::MAX,
             failing: false,
             row: BTreeSet::new(),
+            classes: BTreeSet::new(),
             tried: None,
         }
     }
@@ -173,10 +183,10 @@ impl Unwanted {
         released
     }
 
-    /// The bytes that a message may have now.
+    /// The bytes that a message which is no event may have now.
     pub fn room(&self, now: Instant) -> u64 {
-        let ceiling = self.ceiling.filter(|ceiling| now < ceiling.until);
-        self.limit.min(ceiling.map_or(u64::MAX, |ceiling| ceiling.bytes.saturating_sub(1)))
+        let ceilings = [self.ceiling, self.low_ceiling].into_iter().flatten().filter(|ceiling| now < ceiling.until);
+        self.limit.min(ceilings.map(|ceiling| ceiling.bytes.saturating_sub(1)).min().unwrap_or(u64::MAX))
     }
 
     /// Whether an event of so many bytes may be sent, not counting trials.
@@ -195,6 +205,8 @@ impl Unwanted {
             let bytes = self.ceiling.map_or(bytes, |ceiling| ceiling.bytes.min(bytes));
             self.ceiling = Some(Ceiling { bytes, until: now + AGAIN });
             self.give_way();
+        } else {
+            self.low_ceiling = Some(Ceiling { bytes, until: now + AGAIN });
         }
     }
 
@@ -249,7 +261,7 @@ impl Unwanted {
         }
         if let Some(one) = self.waiting.get_mut(&seq) {
             *one = Waiting { case: Case { bytes, last: refusal, at: now, ..one.case }, due: false };
-            if refusal.is_cut() {
+            if refusal == Refusal::CutForSize {
                 self.least_cut = self.least_cut.min(bytes);
             }
             return None;
@@ -288,16 +300,19 @@ impl Unwanted {
             self.row.clear();
         }
         if changed_its_mind {
+            // No pause either, while it goes on so.
+            self.tried = None;
             self.waiting.values_mut().for_each(|one| one.due |= !one.case.last.is_cut());
         }
         self.doubt = self.doubt.filter(|doubt| bytes < *doubt);
+        self.low_ceiling = self.low_ceiling.filter(|ceiling| bytes < ceiling.bytes);
         if self.ceiling.is_some_and(|ceiling| bytes >= ceiling.bytes) {
             self.ceiling = None;
             released.extend(self.small_enough());
         }
         // What ended a connection with no more than that was not too large either.
         if bytes >= self.least_cut {
-            let cut = |one: &Waiting| one.case.last.is_cut().then_some(one.case.bytes);
+            let cut = |one: &Waiting| (one.case.last == Refusal::CutForSize).then_some(one.case.bytes);
             let fits = |one: &Waiting| cut(one).is_some_and(|least| least <= bytes);
             released.extend(self.waiting.iter().filter(|(_, one)| fits(one)).map(|(seq, _)| *seq));
             self.waiting.retain(|_, one| !fits(one));
@@ -306,19 +321,43 @@ impl Unwanted {
         released
     }
 
+    /// What is refused is of that class, if that is known.
+    pub fn refused_class(&mut self, class: Option<Class>) {
+        self.classes.extend(class);
+    }
+
+    /// Whether events of that class are refused, as far as is known since one was taken.
+    pub fn is_refused(&self, class: Class) -> bool {
+        self.failing && self.classes.contains(&class)
+    }
+
+    /// What is taken is of that class, if that is known. Where all that was refused is of
+    /// others, it is not the broker that fails.
+    pub fn took_class(&mut self, class: Option<Class>) {
+        if class.is_some_and(|class| !self.classes.is_empty() && !self.classes.contains(&class)) {
+            self.row.clear();
+        }
+        self.classes.clear();
+    }
+
     /// The broker takes events, but has not taken the suspects.
     fn judge(&mut self) -> Vec<u64> {
         let mut released = Vec::new();
         for (seq, case) in std::mem::take(&mut self.suspects) {
             let against = case.against.saturating_add(case.last.weight());
             if against >= REFUSALS {
-                if case.last.is_cut() {
+                if case.last == Refusal::CutForSize {
                     self.least_cut = self.least_cut.min(case.bytes);
                 }
                 self.waiting.insert(seq, Waiting { case: Case { against, ..case }, due: false });
             } else {
                 self.known.insert(seq, against);
-                released.push(seq);
+                // What has ended a connection is not to end the others' as well.
+                if case.last.is_cut() && self.doubtful.len() < DOUBTFUL {
+                    self.doubtful.insert(seq, (case.bytes, case.at));
+                } else {
+                    released.push(seq);
+                }
             }
         }
         released
@@ -529,6 +568,23 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_that_refuses_one_class_alone_does_not_fail() {
+        let (mut unwanted, now) = connected(u64::MAX);
+        for round in 1..=REFUSALS {
+            for seq in 1..=5 {
+                unwanted.refused_class(Some(Class::Alert));
+                unwanted.refused(seq, BYTES, NO, now);
+            }
+            assert!(unwanted.is_refused(Class::Alert) && !unwanted.is_refused(Class::Sighting), "that is tried next");
+            unwanted.took_class(Some(Class::Sighting));
+            let released = unwanted.taken(Some(9), BYTES);
+            assert_eq!(sorted(released), if round < REFUSALS { vec![1, 2, 3, 4, 5] } else { vec![] });
+            assert!(!unwanted.is_refused(Class::Alert));
+        }
+        assert_eq!(unwanted.summary().map(|summary| summary.n), Some(5));
+    }
+
+    #[test]
     fn many_that_wait_share_the_hour_and_one_that_is_taken_calls_all() {
         let (mut unwanted, start) = connected(u64::MAX);
         for seq in 1..=10u64 {
@@ -632,13 +688,15 @@ mod tests {
         let (mut unwanted, now) = connected(u64::MAX);
         unwanted.refused(7, BYTES, Refusal::CutForSize, now);
         assert!(unwanted.fits(LARGE), "every broker takes that size, so nothing is known of others");
+        unwanted.cut_for_size(BYTES, now);
+        assert_eq!(unwanted.room(now), BYTES - 1, "but what is no event need not find out");
         assert_eq!(unwanted.nothing_else(now), NONE, "it would end the next connection too");
         assert_eq!(unwanted.connected(u64::MAX), NONE);
         assert_eq!(unwanted.taken(Some(8), BYTES - 1), NONE);
         assert!(unwanted.waits(7));
         assert_eq!((unwanted.trial(now + AGAIN - TRIAL_PAUSE), unwanted.due()), (None, Some(now + AGAIN)));
         assert_eq!(unwanted.taken(Some(9), BYTES), [7]);
-        assert_eq!(unwanted.summary(), None);
+        assert_eq!((unwanted.summary(), unwanted.room(now)), (None, u64::MAX));
     }
 
     #[test]

@@ -45,6 +45,16 @@ impl<T> Window<T> {
         self.waiting.len() + self.on_wire.len()
     }
 
+    /// Whether one of those that are not acknowledged is such.
+    pub fn any(&self, is: impl Fn(&T) -> bool) -> bool {
+        self.waiting.iter().chain(self.on_wire.values().map(|(_, message)| message)).any(is)
+    }
+
+    /// Those that are on the wire.
+    pub fn on_wire(&self) -> impl Iterator<Item = &T> {
+        self.on_wire.values().map(|(_, message)| message)
+    }
+
     /// A QoS 1 message was given to the library.
     pub fn handed_over(&mut self, message: T) {
         self.waiting.push_back(message);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::ConnAck;
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttState};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttState, StateError};
 
 use super::settings::{LinkSettings, SESSION_EXPIRY_S};
 use super::terms;
@@ -39,6 +39,8 @@ impl Unfit {
         }
     }
 }
+
+const NOT_FOR_A_BROKER: &str = "sends what a broker may not send here";
 
 /// What was sent and is not answered. Pure.
 #[derive(Debug, Default)]
@@ -89,7 +91,7 @@ impl Owed {
                 Ok(())
             }
             // Of QoS 2, which nothing here sends; and what only clients send.
-            _ => Err("sends what a broker may not send here"),
+            _ => Err(NOT_FOR_A_BROKER),
         }
     }
 }
@@ -103,6 +105,8 @@ pub(super) struct Wire {
     inflight: u16,
     manual_acks: bool,
     keeps_session: bool,
+    /// Answers to subscriptions that came right before the connection ended.
+    late: usize,
     /// What is wrong with a broker that says this.
     judge: fn(&ConnAck) -> Option<String>,
 }
@@ -114,7 +118,7 @@ impl Wire {
         let (client, events) = AsyncClient::new(options, places);
         let (keep_alive, inflight) = (settings.keep_alive, settings.inflight_limit());
         let (owed, judge) = (Owed::default(), terms::broken);
-        (client, Wire { events, owed, keep_alive, inflight, manual_acks, keeps_session, judge })
+        (client, Wire { events, owed, keep_alive, inflight, manual_acks, keeps_session, late: 0, judge })
     }
 
     /// For a unit, which needs more of a broker than others.
@@ -129,14 +133,17 @@ impl Wire {
     /// Those of the library, and [`Unfit`] in the clothes of one.
     pub async fn poll(&mut self) -> Result<Event, ConnectionError> {
         let polled = self.events.poll().await;
-        let Ok(event) = &polled else {
-            self.owed = Owed::default();
-            // Answers of the connection that is gone; acknowledgements are still wanted.
-            self.events.state.events.retain(|event| {
-                let Event::Incoming(packet) = event else { return true };
-                !matches!(packet, Incoming::PingResp(_) | Incoming::SubAck(_) | Incoming::UnsubAck(_))
-            });
-            return polled;
+        let event = match &polled {
+            Ok(event) => event,
+            Err(e) => {
+                self.owed = Owed::default();
+                self.keep_what_counts();
+                if !matches!(e, ConnectionError::MqttState(StateError::WrongPacket)) {
+                    return polled;
+                }
+                self.hang_up();
+                return Err(Unfit(NOT_FOR_A_BROKER.to_owned()).into_error());
+            }
         };
         let verdict = self.owed.look(event).map_err(|why| Unfit(why.to_owned()));
         let verdict = verdict.and_then(|()| match event {
@@ -153,6 +160,22 @@ impl Wire {
                 Err(unfit.into_error())
             }
         }
+    }
+
+    /// What was read before the connection ended is told in the next one. Of that only messages
+    /// and acknowledgements are still wanted; the packet that ended it is none of them.
+    fn keep_what_counts(&mut self) {
+        let late = &mut self.late;
+        self.events.state.events.retain(|event| {
+            let Event::Incoming(packet) = event else { return true };
+            *late += usize::from(matches!(packet, Incoming::SubAck(_) | Incoming::UnsubAck(_)));
+            matches!(packet, Incoming::PubAck(_) | Incoming::Publish(_))
+        });
+    }
+
+    /// How many subscriptions were answered right before the connection ended.
+    pub fn take_late(&mut self) -> usize {
+        std::mem::take(&mut self.late)
     }
 
     /// The library writes into its options what a CONNACK says, and sends that the next

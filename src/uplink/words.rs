@@ -38,12 +38,22 @@ pub(super) fn login(e: &ConnectionError) -> String {
         ConnectionError::Io(e) | ConnectionError::MqttState(StateError::Io(e)) if dialect::hung_up(e) => {
             HANGS_UP.to_owned()
         }
+        // It has read the login.
+        ConnectionError::MqttState(StateError::Deserialization(e @ mqttbytes::Error::Io(io)))
+            if io.kind() != io::ErrorKind::BrokenPipe =>
+        {
+            not_as_mqtt_5(e)
+        }
         other => connection(other),
     }
 }
 
 const HANGS_UP: &str = "closed the connection at the login, without a word: is this its MQTT port, does it expect TLS \
                         (mqtts://), and does it speak MQTT 5, as mosquitto does since 1.6 and RabbitMQ since 3.13?";
+
+fn not_as_mqtt_5(e: &mqttbytes::Error) -> String {
+    format!("answers, but not as an MQTT 5 broker does ({e})")
+}
 
 /// Longest text of a broker's that is shown, in characters.
 const LONGEST_REASON: usize = 200;
@@ -79,8 +89,8 @@ fn state(e: &StateError) -> String {
             format!("ended the connection ({reason_code:?}{more})")
         }
         StateError::Unsolicited(_) => "acknowledges what it was not sent".to_owned(),
-        // What the codec could not write.
-        StateError::Deserialization(mqttbytes::Error::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe => io_error(e),
+        // What the codec could not read or write.
+        StateError::Deserialization(mqttbytes::Error::Io(e)) => io_error(e),
         // So the library calls what it does not know in a PUBACK.
         StateError::Deserialization(mqttbytes::Error::InvalidConnectReturnCode(PACKET_TOO_LARGE)) => {
             "refuses a message: it is too large".to_owned()
@@ -88,7 +98,7 @@ fn state(e: &StateError) -> String {
         StateError::Deserialization(mqttbytes::Error::InvalidConnectReturnCode(reason)) => {
             format!("refuses something for a reason unknown to MQTT 5 ({reason:#04x})")
         }
-        StateError::Deserialization(e) => format!("answers, but not as an MQTT 5 broker does ({e})"),
+        StateError::Deserialization(e) => not_as_mqtt_5(e),
         other => other.to_string(),
     }
 }

@@ -29,9 +29,24 @@ pub struct Script {
     pub instead: Option<Vec<u8>>,
     /// Behind the CONNACK.
     pub then: Vec<u8>,
+    /// That only in the first connection under a name of the unit's own.
+    pub once: bool,
     /// To each filter of a subscription.
     pub suback: u8,
+    /// What has that in it, it refuses with that reason.
+    pub refuses: Option<(&'static str, u8)>,
+    /// It hangs up once it has answered that.
+    pub hangs_up_after: Option<&'static str>,
+    /// When it gets that, a topic or part of a payload, or a subscription (""), it hangs up; what
+    /// came shortly before is not answered any more.
+    pub hangs_up_on: Option<&'static str>,
 }
+
+/// The name that units had before names were random.
+const FORMER_ID: &str = "tawny-unit";
+
+/// How long a broker that may hang up takes to answer.
+const SLOWNESS: Duration = Duration::from_millis(200);
 
 impl FakeBroker {
     pub fn start(script: Script) -> FakeBroker {
@@ -70,6 +85,30 @@ impl FakeBroker {
     }
 }
 
+fn has(body: &[u8], what: &str) -> bool {
+    body.windows(what.len()).any(|part| part == what.as_bytes())
+}
+
+impl Script {
+    fn hangs_up(&self, kind: u8, body: &[u8]) -> bool {
+        let is = |what: &str| match kind >> 4 {
+            3 => !what.is_empty() && has(body, what),
+            8 => what.is_empty(),
+            _ => false,
+        };
+        self.hangs_up_on.is_some_and(is)
+    }
+}
+
+/// Whether nothing comes for a moment.
+fn is_silent(stream: &TcpStream) -> std::io::Result<bool> {
+    stream.set_read_timeout(Some(SLOWNESS))?;
+    let silent =
+        matches!(stream.peek(&mut [0]), Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+    Ok(silent)
+}
+
 fn packet(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
     let mut byte = [0];
     stream.read_exact(&mut byte)?;
@@ -104,20 +143,37 @@ fn serve(mut stream: TcpStream, script: &Script, seen: &Seen) -> std::io::Result
     }
     let mut connack = vec![0x20, 3 + script.properties.len() as u8, 0, 0, script.properties.len() as u8];
     connack.extend(&script.properties);
-    connack.extend(&script.then);
+    let ids = seen.client_ids.lock().unwrap().clone();
+    let own = ids.iter().filter(|id| *id != FORMER_ID).count();
+    if !script.once || (own == 1 && ids.last().is_some_and(|id| id != FORMER_ID)) {
+        connack.extend(&script.then);
+    }
     stream.write_all(&connack)?;
+    let mut answers = Vec::new();
     loop {
+        if script.hangs_up_on.is_none() || is_silent(&stream)? {
+            stream.write_all(&std::mem::take(&mut answers))?;
+        }
         let (kind, body) = packet(&mut stream)?;
+        if script.hangs_up(kind, &body) {
+            return Ok(());
+        }
         match kind >> 4 {
             3 if kind & 0x06 == 0x02 => {
                 let id = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
-                stream.write_all(&[0x40, 2, body[id], body[id + 1]])?;
+                match script.refuses.filter(|(what, _)| has(&body, what)) {
+                    Some((_, reason)) => answers.extend([0x40, 4, body[id], body[id + 1], reason, 0]),
+                    None => answers.extend([0x40, 2, body[id], body[id + 1]]),
+                }
+                if script.hangs_up_after.is_some_and(|what| has(&body, what)) {
+                    return stream.write_all(&answers);
+                }
             }
-            8 => stream.write_all(&[0x90, 4, body[0], body[1], 0, script.suback])?,
-            10 => stream.write_all(&[0xb0, 4, body[0], body[1], 0, 0])?,
+            8 => answers.extend([0x90, 4, body[0], body[1], 0, script.suback]),
+            10 => answers.extend([0xb0, 4, body[0], body[1], 0, 0]),
             12 => {
                 seen.pings.fetch_add(1, SeqCst);
-                stream.write_all(&[0xd0, 0])?;
+                answers.extend([0xd0, 0]);
             }
             14 => return Ok(()),
             _ => {}

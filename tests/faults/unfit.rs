@@ -3,9 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use tawny::event::{Body, Phase};
+
 use crate::common::broker::wait_for;
+use crate::common::drafts::{crossings, draft};
 use crate::common::fake_broker::{FakeBroker, Script};
-use crate::watcher::unit_with_crossings;
+use crate::watcher::{unit_with, unit_with_crossings};
 
 fn says(properties: &[u8]) -> Script {
     Script { properties: properties.to_vec(), ..Script::default() }
@@ -133,4 +136,80 @@ fn a_broker_that_does_not_let_a_unit_listen_is_complained_of() {
     daemon.wait_log("nobody can command it");
     assert_eq!(daemon.terminate().code, Some(0));
     assert!(unit.rows().iter().all(|row| row.state == "delivered"));
+}
+
+/// A broker may hang up instead of refusing (some do where a login may not write or read a
+/// topic), and what came before is then not answered either. It once kept every event from
+/// arriving, for ever.
+#[test]
+fn a_broker_that_hangs_up_on_one_kind_of_message_gets_all_others() {
+    let cases = [("/status", "its status"), ("", "the subscription to its commands"), ("/health", "its health")];
+    let running = cases.map(|(what, why)| {
+        let broker = FakeBroker::start(Script { hangs_up_on: Some(what), ..Script::default() });
+        let unit = unit_with_crossings(200, &broker.url(), "");
+        let daemon = unit.start();
+        (broker, unit, daemon, why)
+    });
+    for (_broker, unit, daemon, why) in running {
+        daemon.wait_log(&format!("hangs up on {why}"));
+        wait_for("all arrive", || unit.rows().iter().filter(|row| row.state == "delivered").count() >= 200);
+        assert_eq!(daemon.terminate().code, Some(0));
+    }
+}
+
+#[test]
+fn an_event_that_a_broker_hangs_up_on_does_not_keep_the_others() {
+    let broker = FakeBroker::start(Script { hangs_up_on: Some("\"seq\":3,"), ..Script::default() });
+    let unit = unit_with_crossings(100, &broker.url(), "");
+    let daemon = unit.start();
+    wait_for("the others arrive", || unit.rows().iter().filter(|row| row.state == "delivered").count() >= 100);
+    assert_eq!(daemon.terminate().code, Some(0));
+    let crossings = unit.rows().into_iter().filter(|row| row.seq <= 100);
+    assert!(crossings.into_iter().all(|row| (row.state == "queued") == (row.seq == 3)), "it stays in the journal");
+}
+
+/// What was left of the first connection was once held against the second one.
+#[test]
+fn what_a_broker_may_not_send_ends_one_connection() {
+    // A PINGREQ, which only clients send, and an answer to nothing.
+    for then in [vec![0xc0, 0], vec![0xd0, 0]] {
+        let broker = FakeBroker::start(Script { then, once: true, ..Script::default() });
+        let unit = unit_with_crossings(3, &broker.url(), "");
+        let daemon = unit.start();
+        wait_for("it comes back", || daemon.log().matches("connected to").count() >= 2);
+        assert_eq!(daemon.terminate().code, Some(0));
+        assert!(unit.rows().iter().all(|row| row.state == "delivered"));
+        let logins = broker.client_ids().iter().filter(|id| *id != "tawny-unit").count();
+        assert_eq!(logins, 2, "{:?}", broker.client_ids());
+    }
+}
+
+/// A login that may not write one topic: crossings go first, and there are many.
+#[test]
+fn a_broker_that_refuses_one_kind_of_event_gets_the_others() {
+    let broker = FakeBroker::start(Script { refuses: Some(("/event/crossing", 0x87)), ..Script::default() });
+    let mut events = crossings(0, 100);
+    events.extend((100..140).map(|n| draft(n, Body::Storage { phase: Phase::Start, value: None, why: n.to_string() })));
+    let unit = unit_with(events, &broker.url(), "");
+    let daemon = unit.start();
+    wait_for("the others arrive", || unit.rows().iter().filter(|row| row.state == "delivered").count() >= 40);
+    daemon.wait_log("does not take event");
+    assert_eq!(daemon.terminate().code, Some(0));
+    let crossings = unit.rows().into_iter().filter(|row| row.seq <= 100);
+    assert!(crossings.into_iter().all(|row| row.state == "queued"));
+}
+
+/// It has taken all there is, and hangs up each time it has taken the health message.
+#[test]
+fn a_broker_that_takes_what_it_gets_and_hangs_up_is_not_stormed() {
+    let began = Instant::now();
+    let broker = FakeBroker::start(Script { hangs_up_after: Some("/health"), ..Script::default() });
+    let unit = unit_with_crossings(3, &broker.url(), "");
+    let daemon = unit.start();
+    wait_for("some attempts", || broker.ended() >= 5);
+    let attempts = broker.client_ids().iter().filter(|id| *id != "tawny-unit").count() as u32;
+    // The first connections deliver events; then the pauses double.
+    let at_least = Duration::from_millis(500) * (2u32.pow(attempts.saturating_sub(3).min(6)) - 1);
+    assert!(began.elapsed() >= at_least, "{attempts} attempts in {:?}", began.elapsed());
+    assert_eq!(daemon.terminate().code, Some(0));
 }
