@@ -18,7 +18,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Begins to log to stderr.
 pub fn start() {
     let filter = ["TAWNY_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
-    let filter = EnvFilter::builder().parse_lossy(filter.as_deref().filter(|f| !f.is_empty()).unwrap_or("info"));
+    let filter = filter.filter(|filter| !filter.is_empty());
+    let filter = EnvFilter::builder().parse(filter.as_deref().unwrap_or("info")).unwrap_or_else(|_| {
+        // Whatever it is may have got there by mistake.
+        let _ = io::stderr().write_all(b"TAWNY_LOG is not understood: \"info\" is taken\n");
+        EnvFilter::builder().parse_lossy("info")
+    });
     let logging = tracing_subscriber::registry().with(filter).with(filter_fn(is_ours_to_tell));
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     if is_journal() {
@@ -38,7 +43,7 @@ fn is_ours_to_tell(line: &Metadata<'_>) -> bool {
 }
 
 /// The last word of a command that failed.
-pub fn say_failed(error: &dyn fmt::Display) {
+pub fn say_failed(error: &str) {
     let text = format!("tawny: {error}");
     let text = if is_journal() { prioritised(priority(&Level::ERROR), &text) } else { text + "\n" };
     // Nobody is left to tell if stderr is closed.
