@@ -6,7 +6,7 @@
 mod logging;
 mod typed;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -114,7 +114,6 @@ fn refuse(error: &clap::Error) -> ! {
     }
     let text = error.render();
     let text = if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
-    // Nobody is left to tell if stderr is closed.
-    let _ = io::stderr().write_all(typed::without_secrets(&text).as_bytes());
+    logging::say(&tracing::Level::ERROR, &typed::without_secrets(&text));
     std::process::exit(error.exit_code());
 }
