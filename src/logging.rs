@@ -3,6 +3,7 @@
 //! that it wants before each line (sd-daemon(3)), so that `journalctl -p warning` shows
 //! what it should.
 
+use std::backtrace::BacktraceStatus;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write as _};
 
@@ -17,8 +18,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Begins to log to stderr.
 pub fn start() {
+    say_panics();
     let filter = ["TAWNY_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
-    let filter = EnvFilter::builder().parse_lossy(filter.as_deref().filter(|f| !f.is_empty()).unwrap_or("info"));
+    let filter = filter.filter(|filter| !filter.is_empty());
+    let filter = EnvFilter::builder().parse(filter.as_deref().unwrap_or("info")).unwrap_or_else(|_| {
+        // Whatever it is may have got there by mistake.
+        say(&Level::WARN, "TAWNY_LOG is not understood: \"info\" is taken\n");
+        EnvFilter::builder().parse_lossy("info")
+    });
     let logging = tracing_subscriber::registry().with(filter).with(filter_fn(is_ours_to_tell));
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     if is_journal() {
@@ -38,11 +45,29 @@ fn is_ours_to_tell(line: &Metadata<'_>) -> bool {
 }
 
 /// The last word of a command that failed.
-pub fn say_failed(error: &dyn fmt::Display) {
-    let text = format!("tawny: {error}");
-    let text = if is_journal() { prioritised(priority(&Level::ERROR), &text) } else { text + "\n" };
+pub fn say_failed(error: &str) {
+    say(&Level::ERROR, &format!("tawny: {error}\n"));
+}
+
+/// What does not go through the log: it has a priority all the same.
+pub fn say(level: &Level, text: &str) {
+    let with_priority = is_journal().then(|| prioritised(priority(level), text));
     // Nobody is left to tell if stderr is closed.
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(with_priority.as_deref().unwrap_or(text).as_bytes());
+}
+
+/// A panic is shown by `journalctl -p warning`, too.
+fn say_panics() {
+    if !is_journal() {
+        return;
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = std::backtrace::Backtrace::capture();
+        let trace = if trace.status() == BacktraceStatus::Captured { trace.to_string() } else { String::new() };
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("without a name");
+        say(&Level::ERROR, &format!("thread '{name}' {panic}\n{trace}"));
+    }));
 }
 
 /// Whether stderr goes to systemd's journal.

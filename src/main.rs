@@ -4,7 +4,9 @@
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::unreachable)]
 
 mod logging;
+mod typed;
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -87,7 +89,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if error.exit_code() != 0 {
-                logging::say_failed(&error);
+                logging::say_failed(&typed::without_secrets(&error.to_string()));
             }
             ExitCode::from(error.exit_code())
         }
@@ -101,5 +103,17 @@ fn parse() -> Cli {
     if std::env::args_os().any(|argument| argument == "--version") {
         command = command.long_version(&*versions::long().leak());
     }
-    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    matches.and_then(|matches| Cli::from_arg_matches(&matches)).unwrap_or_else(|error| refuse(&error))
+}
+
+/// Says what is wrong with the command line, or what was asked for: help, the version.
+fn refuse(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render();
+    let text = if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+    logging::say(&tracing::Level::ERROR, &typed::without_secrets(&text));
+    std::process::exit(error.exit_code());
 }

@@ -122,7 +122,7 @@ fn files_are_for_the_owner_only() {
         assert_eq!(mode(&entry.unwrap().path()), 0o600);
         files += 1;
     }
-    assert_eq!(files, 5, "database, -wal, -shm, .lock, .reserve");
+    assert_eq!(files, 6, "database, -wal, -shm, .lock, .numbers, .reserve");
     thread.stop(PATIENCE).unwrap();
 }
 
@@ -231,6 +231,40 @@ fn what_was_set_aside_and_can_be_sent_waits_again_after_a_start() {
     // Too large for what may be sent; then not any more; what is damaged stays where it is.
     assert_eq!(start(200), (2, Delivery::SetAside, Delivery::SetAside));
     assert_eq!(start(4000), (1, Delivery::Queued, Delivery::SetAside));
+}
+
+/// Receivers know events by their numbers: what gets one that was given is not heard.
+#[test]
+fn an_old_copy_of_the_journal_gives_no_number_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let run = |n| {
+        let (journal, thread) = open(&path);
+        let last = journal.append_and_wait(crossings(0, n)).unwrap();
+        thread.stop(PATIENCE).unwrap();
+        last
+    };
+    assert_eq!(run(10), 11);
+    let old = std::fs::read(&path).unwrap();
+    let given = run(30);
+    assert_eq!((given, run(0)), (42, 43));
+    let mode = std::fs::metadata(dir.path().join("journal.db.numbers")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    for more in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(dir.path().join(format!("journal.db{more}")));
+    }
+    std::fs::write(&path, &old).unwrap();
+    run(5);
+    run(5);
+    let seqs: Vec<u64> = rows(&path).iter().map(|row| row.seq).collect();
+    assert_eq!(seqs[..11], (1..=11).collect::<Vec<_>>());
+    assert!(seqs.len() == 11 + 1 + 6 + 6 && seqs[11] > 43, "{seqs:?}");
+    let losses: Vec<Event> = events(&path).into_iter().filter(|event| event.body.kind() == "lost").collect();
+    let [loss] = &losses[..] else { panic!("{losses:?}") };
+    let Body::Lost { from, to, ref why, .. } = loss.body else { panic!("{loss:?}") };
+    assert_eq!((from, to), (12, seqs[11] - 1), "all that lies between");
+    assert!(why.contains("old copy"), "{why}");
 }
 
 #[test]

@@ -153,6 +153,7 @@ fn what_a_camera_sends_without_end_is_given_up() {
         (b"X-Y: z\r\n".repeat(100_000), "more than"),
         (b"a".repeat(1 << 20), "16 KiB"),
         (b"Content-Length: 1000000000\r\n\r\n".to_vec(), "64 KiB"),
+        (b"CSeq: 9\r\n\r\nRTSP/1.0 100 Continue\r\n".repeat(100_000), "not asked"),
     ] {
         let camera = Script::on("127.0.0.1", head(tail));
         let why = refused(&at("", camera.port), STRICT);

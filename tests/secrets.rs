@@ -221,3 +221,48 @@ fn no_message_about_a_wrong_configuration_holds_a_secret() {
         }
     }
 }
+
+/// Where another argument belongs, and in the variables that the program reads.
+#[test]
+fn what_is_typed_in_the_wrong_place_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("tawny.toml");
+    std::fs::write(&config, "[[camera]]\nname = 'c'\nsource = 'x.mp4'\n").unwrap();
+    let config = config.to_str().unwrap();
+    for address in [
+        "rtsp://admin:Plant3d@127.0.0.1:1/s",
+        "rtsp://admin:Plant3d/x@127.0.0.1/",
+        "http://127.0.0.1:1/?token=Plant3d",
+        "mqtt://unit:Plant3d@127.0.0.1:1",
+        "https://127.0.0.1/Plant3d",
+        "admin:Plant3d@127.0.0.1",
+    ] {
+        let option = format!("--config={address}");
+        for arguments in [
+            &[address][..],
+            &["check", address],
+            &["check", "--config", address],
+            &["check", &option],
+            &["config", "show", "--config", address],
+            &["replay", "x.mp4", "--fps", address],
+            &["replay", address],
+            &["detect", "--config", config, address],
+            &["aim", "--config", config, "--camera", "c", "--out", address],
+            &["events", "--config", config, "--since", address],
+            &["report", "--journal", address, "--out", "/dev/null"],
+            &["receive", address],
+            &["receive", "--broker", address],
+            &["receive", "--broker", "mqtt://127.0.0.1:1", "--password-file", address],
+            &["command", "--broker", address, "--unit", "u", "ping"],
+            &["command", "--broker", "mqtt://127.0.0.1:1", "--unit", "u", "--key", address, "ping"],
+            &["key", "show", address],
+        ] {
+            let output = Command::new(binary()).args(arguments).output().unwrap();
+            assert_ne!(output.status.code(), Some(0), "{arguments:?}");
+            assert_clean_output(&format!("{arguments:?}"), &output);
+        }
+        let mut check = Command::new(binary());
+        let output = check.args(["check", "--config", config]).env("TAWNY_LOG", format!("info,{address}")).output();
+        assert_clean_output("TAWNY_LOG", &output.unwrap());
+    }
+}

@@ -149,6 +149,14 @@ fn each_line_for_the_journal_of_systemd_has_its_priority() {
     let failed = command.args(["run", "--config", "/nowhere"]).env("JOURNAL_STREAM", "8:1").output().expect("it runs");
     let said = String::from_utf8_lossy(&failed.stderr);
     assert!(!said.is_empty() && said.lines().all(|line| line.starts_with("<3>")), "{said}");
+    // So is a wrong command line, and what is wrong with the variables.
+    for arguments in [&["runn"][..], &["run", "--config", "/nowhere"]] {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("JOURNAL_STREAM", "8:1").env("TAWNY_LOG", "info,=nonsense=");
+        let said = String::from_utf8_lossy(&command.output().expect("it runs").stderr).into_owned();
+        let has_priority = |line: &str| line.starts_with("<3>") || line.starts_with("<4>");
+        assert!(!said.is_empty() && said.lines().all(has_priority), "{said}");
+    }
     let plain = Command::new(binary()).args(["run", "--config", "/nowhere"]).env_remove("JOURNAL_STREAM").output();
     assert!(String::from_utf8_lossy(&plain.expect("it runs").stderr).starts_with("tawny: "));
 }

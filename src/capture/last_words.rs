@@ -7,12 +7,18 @@ use std::process::ChildStderr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+
+use crate::config::percent_decoded;
+
 /// Bytes that are kept, the last ones.
 const KEPT: usize = 2048;
 /// Characters that are told, the last ones.
 const TOLD: usize = 200;
 /// How long the end of what a program says is waited for once it has ended.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// Words of arguments that say what a program did, and nothing else.
+const HARMLESS: [&str; 6] = ["rtsp", "rtsps", "http", "https", "video", "camera"];
 /// Arguments that are shorter say nothing of their own.
 const SHORTEST_SECRET: usize = 4;
 
@@ -81,10 +87,22 @@ fn secrets(arguments: &[String]) -> Vec<String> {
     }
     let logins: Vec<&str> =
         found.iter().filter_map(|text| Some(text.split_once("://")?.1.rsplit_once('@')?.0)).collect();
-    found.extend(logins.iter().flat_map(|login| login.split(':')).chain(logins.iter().copied()));
-    found.retain(|secret| secret.len() >= SHORTEST_SECRET);
-    found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    found.into_iter().map(str::to_owned).collect()
+    // What a program repeats is seldom all of an argument: a parameter of an address, a
+    // word of a shell's line. And it has undone its encoding, or made another one.
+    let words =
+        found.iter().flat_map(|text| text.split(|c: char| "/?&=@:;,#|\"'()<>$".contains(c) || c.is_whitespace()));
+    let mut all: Vec<String> = found.iter().chain(&logins).copied().chain(words).map(str::to_owned).collect();
+    let plain: Vec<Vec<u8>> = all.iter().filter_map(|text| percent_decoded(text)).collect();
+    all.extend(plain.iter().map(|text| String::from_utf8_lossy(text).into_owned()));
+    let encoded = |login: &str| {
+        let plain = percent_decoded(login).unwrap_or_else(|| login.as_bytes().to_vec());
+        base64::engine::general_purpose::STANDARD.encode(plain)
+    };
+    all.extend(logins.iter().map(|login| encoded(login)));
+    all.retain(|secret| secret.len() >= SHORTEST_SECRET && !HARMLESS.contains(&secret.as_str()));
+    all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    all.dedup();
+    all
 }
 
 /// A line without words that hold an address with or without a login, and without what
@@ -165,6 +183,20 @@ mod tests {
         let told = clean(said, &secrets(&arguments));
         assert!(!told.contains("hunter"), "{told}");
         assert!(told.ends_with("cannot open /dev/video7"), "{told}");
+    }
+
+    #[test]
+    fn parts_of_arguments_and_their_other_forms_are_not_repeated() {
+        let arguments = strings(&[
+            "sh",
+            "-c",
+            "fetch 'http://joe:Zmhun%23ter2@cam/live/Qhunter3?user=x&token=Whunter4' --pin Vhunter5 | cat",
+        ]);
+        let said = "no token Whunter4; Qhunter3: password Zmhun#ter2 or Zmhun%23ter2, pin Vhunter5; \
+                    Authorization: Basic am9lOlptaHVuI3RlcjI= failed over http";
+        let told = clean(said, &secrets(&arguments));
+        assert!(!["hun", "am9l"].iter().any(|part| told.contains(part)), "{told}");
+        assert!(told.ends_with("failed over http"), "{told}");
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub fn run(config: &Config, args: &DetectArgs) -> Result<(), CommandError> {
             }
             Err(error) => {
                 failures += 1;
-                serde_json::to_string(&Line::Failed { file, error })
+                serde_json::to_string(&Line::Failed { file: media_files::shown(&input.path).into(), error })
             }
         };
         let printed = bar.suspend(|| writeln!(std::io::stdout().lock(), "{}", line.map_err(std::io::Error::other)?));

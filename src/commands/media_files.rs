@@ -3,12 +3,26 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::{Source, SourceKind};
+
 /// Folders within folders: DCIM has two.
 const DEEPEST: usize = 8;
 /// Files of one folder and those within: more than any card holds.
 const MOST_FILES: usize = 100_000;
 /// Entries that are looked at, of whatever kind.
 const MOST_ENTRIES: usize = 10 * MOST_FILES;
+
+/// A file as messages name it: of who types an address instead, with or without its
+/// beginning, no more than its kind.
+pub(super) fn shown(path: &Path) -> String {
+    let name = path.to_string_lossy();
+    let source = Source::Location(name.clone().into_owned());
+    match source.kind() {
+        SourceKind::File(_) if name.contains('@') && !path.exists() => "***".to_owned(),
+        SourceKind::File(_) => name.into_owned(),
+        _ => source.label().to_string(),
+    }
+}
 
 /// The files below `folder` whose names end in one of `extensions`, in the order of
 /// their paths. Names that begin with a dot are left out, and with them the `._*`

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{CommandError, media_files};
 use crate::capture::{GateCounts, Interrupt};
 use crate::clock::{Clock, RecordingClock};
-use crate::config::{CameraConfig, Config, Source, SourceKind};
+use crate::config::{CameraConfig, Config, Source};
 use crate::detect::Detector;
 use crate::domain::{Mono, UtcMillis};
 use crate::event::{Draft, Event, LogId};
@@ -91,7 +91,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), CommandError> {
             (next, Some(why)) => {
                 at = next;
                 failed += 1;
-                tracing::error!("{}: {why}", shown(video));
+                tracing::error!("{}: {why}", media_files::shown(video));
             }
         }
     }
@@ -123,15 +123,6 @@ fn expand(path: &Path) -> Vec<(PathBuf, Result<(), String>)> {
         Ok(videos) if videos.is_empty() => vec![(path.to_path_buf(), Err("there is no video in this folder".into()))],
         Ok(videos) => videos.into_iter().map(|video| (video, Ok(()))).collect(),
         Err(why) => vec![(path.to_path_buf(), Err(why))],
-    }
-}
-
-/// A video as messages name it: who types an address gets its kind alone.
-fn shown(video: &Path) -> String {
-    let source = video.to_str().map(|name| Source::Location(name.to_owned()));
-    match source.filter(|source| !matches!(source.kind(), SourceKind::File(_))) {
-        Some(source) => source.label().to_string(),
-        None => video.display().to_string(),
     }
 }
 
@@ -237,7 +228,7 @@ impl Replay {
     /// Plays one video; gives where the next starts, and what went wrong.
     fn play(&mut self, video: &Path, at: Mono) -> Result<(Mono, Option<String>), CommandError> {
         let Some(name) = video.to_str() else { return Ok((at, Some("the name is not UTF-8".into()))) };
-        let bar = progress_bar(&shown(video));
+        let bar = progress_bar(&media_files::shown(video));
         let mut stdout = std::io::stdout().lock();
         let mut written = Ok(());
         let mut sink = |draft: Draft| {

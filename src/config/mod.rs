@@ -35,6 +35,6 @@ pub use model::{
 pub use operator_key::OperatorKey;
 pub use problem::ConfigError;
 pub use profile::{Effort, Profile};
-pub use rtsp_url::{Login, RtspUrl};
+pub use rtsp_url::{Login, RtspUrl, percent_decoded};
 pub use schema::schema;
 pub use source::{CommandSource, Source, SourceKind, SourceLabel};

@@ -125,7 +125,7 @@ impl Login {
         }
         let (user, password) = text.split_once(':').unwrap_or((text, ""));
         let decode = |part: &str| {
-            decoded(part)
+            percent_decoded(part)
                 .ok_or_else(|| format!("this URL can be misread: a '%' without two hex digits behind it; {ESCAPES}"))
         };
         let (user, password) = (decode(user)?, decode(password)?);
@@ -137,7 +137,7 @@ impl Login {
 }
 
 /// Percent-encoding (RFC 3986, section 2.1) undone, once.
-fn decoded(text: &str) -> Option<Vec<u8>> {
+pub fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// Cameras told of one by one; a configuration seldom has more.
 const CAMERAS: usize = 64;
 
@@ -17,7 +19,7 @@ pub struct Missed {
 }
 
 /// Why a clip shows less than it should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum MissedWhy {
     /// A clip begins with a keyframe, and none from before was kept any more; it
     /// began with the next one, after the sighting's beginning.
@@ -29,8 +31,21 @@ pub enum MissedWhy {
 }
 
 /// See the module's description.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(String, MissedWhy, u64)>", into = "Vec<(String, MissedWhy, u64)>")]
 pub struct MissedTally(BTreeMap<(String, MissedWhy), u64>);
+
+impl From<Vec<(String, MissedWhy, u64)>> for MissedTally {
+    fn from(counts: Vec<(String, MissedWhy, u64)>) -> MissedTally {
+        MissedTally(counts.into_iter().take(CAMERAS).map(|(camera, why, n)| ((camera, why), n)).collect())
+    }
+}
+
+impl From<MissedTally> for Vec<(String, MissedWhy, u64)> {
+    fn from(tally: MissedTally) -> Self {
+        tally.0.into_iter().map(|((camera, why), n)| (camera, why, n)).collect()
+    }
+}
 
 impl MissedTally {
     /// Counts.

@@ -48,7 +48,7 @@ pub use handle::{ClipHead, ClipTail, EvidenceHandle, EvidenceSetup, EvidenceThre
 pub use jpeg::{JpegError, Paint, small as small_jpeg, small_painted as painted_jpeg};
 pub use missed::{Missed, MissedWhy};
 pub use outbox::{Outgoing, StillKey, StillQueue};
-pub use policy::{Rules, Upheld, uphold};
+pub use policy::{Rules, Upheld, Withheld, uphold};
 pub use portrait::{Unseen, portrait};
 pub use retention::Limits;
 pub use shelf::{Item, Kind, Shelf};

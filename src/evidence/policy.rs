@@ -3,10 +3,10 @@
 //!
 //! `policy.json` in the evidence folder holds the rule of the last run. When a start
 //! finds that its own is stricter, small stills and the outbox are emptied, and what
-//! else is there stays on the unit for good: [`Upheld::before`] says up to when.
-//! Nothing here goes by the clock, which may be wrong on either side of a restart.
+//! else is there stays on the unit for good: [`Upheld::withheld`] says what, by name.
+//! Nothing here goes by the clock, which may have been wrong when any of it was made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -20,6 +20,10 @@ use crate::domain::{Point, UtcMillis};
 
 const FILE: &str = "policy.json";
 
+/// Names of files that are gone are remembered too, since who puts back a copy of the
+/// folder brings them back: up to twice what is there, and so many.
+const SUPERFLUOUS: usize = 1024;
+
 /// The rule of this run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
@@ -32,10 +36,36 @@ pub struct Rules {
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Upheld {
-    /// Files about what was before this must not leave the unit.
-    pub before: Option<UtcMillis>,
+    /// What must not leave the unit.
+    pub withheld: Withheld,
     /// Small stills that were removed just now, and the span of their times.
     pub removed: Option<(u64, UtcMillis, UtcMillis)>,
+}
+
+/// Files that must not leave the unit, because pictures might show more when they were
+/// made than they may now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Withheld {
+    /// Those about these sightings, and these clips.
+    These(BTreeSet<Uuid>),
+    /// Whatever is there.
+    All,
+}
+
+impl Default for Withheld {
+    fn default() -> Self {
+        Withheld::These(BTreeSet::new())
+    }
+}
+
+impl Withheld {
+    /// Whether the files of `id` are among them.
+    pub fn holds(&self, id: Uuid) -> bool {
+        match self {
+            Withheld::These(ids) => ids.contains(&id),
+            Withheld::All => true,
+        }
+    }
 }
 
 /// The rule of a run as it is remembered.
@@ -44,14 +74,18 @@ struct Policy {
     clear: bool,
     /// By camera; those without private areas are not in it.
     private: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What stays on the unit.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    withheld: BTreeSet<Uuid>,
+    /// As earlier versions said it: what was before this, by the times in names.
+    #[serde(default, skip_serializing)]
     before: Option<UtcMillis>,
 }
 
 impl Policy {
     /// Of nothing it is known how it was made.
     fn unknown() -> Policy {
-        Policy { clear: true, private: BTreeMap::new(), before: None }
+        Policy { clear: true, private: BTreeMap::new(), withheld: BTreeSet::new(), before: None }
     }
 
     /// What `rules` make of the one before. A camera that is not configured keeps its
@@ -64,7 +98,7 @@ impl Policy {
                 private.insert(camera.clone(), fingerprint(areas));
             }
         }
-        Policy { clear: rules.clear, private, before: self.before }
+        Policy { clear: rules.clear, private, withheld: self.withheld.clone(), before: None }
     }
 
     /// Whether it may hide something that `earlier` did not: people, or areas other
@@ -99,19 +133,25 @@ pub fn uphold(folder: &Path, rules: &Rules) -> io::Result<Upheld> {
     let earlier = known.clone().unwrap_or_else(Policy::unknown);
     let mut policy = earlier.follow(rules);
     let mut removed = None;
+    if let Some(before) = earlier.before {
+        policy.withheld.extend(shelf.items().filter(|(item, _)| item.taken < before).map(|(item, _)| item.id));
+    }
     // A damaged one may have held something back.
     if damaged || policy.is_stricter_than(&earlier) {
         empty_outbox(&folder.join("outbox"))?;
-        let newest = shelf.items().map(|(item, _)| item.taken).max();
-        policy.before = policy.before.max(newest.map(|newest| UtcMillis(newest.0.saturating_add(1))));
+        policy.withheld.extend(shelf.items().map(|(item, _)| item.id));
         removed = remove_small(&mut shelf)?;
         // All of it is gone for good before the new rule is written down.
         rustix::fs::syncfs(File::open(folder)?)?;
     }
+    let there: BTreeSet<Uuid> = shelf.items().map(|(item, _)| item.id).collect();
+    if policy.withheld.len() > there.len().saturating_mul(2).saturating_add(SUPERFLUOUS) {
+        policy.withheld.retain(|id| there.contains(id));
+    }
     if known.as_ref() != Some(&policy) {
         write_whole(&path, &serde_json::to_vec(&policy).map_err(io::Error::other)?)?;
     }
-    Ok(Upheld { before: policy.before, removed })
+    Ok(Upheld { withheld: Withheld::These(policy.withheld), removed })
 }
 
 fn empty_outbox(outbox: &Path) -> io::Result<()> {
@@ -159,6 +199,10 @@ mod tests {
         StillQueue::open(folder.to_owned(), &shelf).unwrap().put(id(seconds, 0)).unwrap();
     }
 
+    fn these(seconds: &[u64]) -> Withheld {
+        Withheld::These(seconds.iter().map(|seconds| id(*seconds, 0)).collect())
+    }
+
     fn waiting(folder: &Path) -> usize {
         StillQueue::open(folder.to_owned(), &Shelf::open(folder).unwrap()).unwrap().len()
     }
@@ -175,15 +219,15 @@ mod tests {
         assert_eq!(waiting(&folder), 1);
         let strict = rules(false, &[("road", &[])]);
         let upheld = uphold(&folder, &strict).unwrap();
-        let (first, before) = (UtcMillis(100_000), Some(UtcMillis(100_001)));
-        assert_eq!(upheld, Upheld { before, removed: Some((1, first, first)) });
+        let (first, withheld) = (UtcMillis(100_000), these(&[100]));
+        assert_eq!(upheld, Upheld { withheld: withheld.clone(), removed: Some((1, first, first)) });
         assert_eq!(waiting(&folder), 0);
         let kinds: Vec<Kind> = Shelf::open(&folder).unwrap().items().map(|(item, _)| item.kind).collect();
         assert_eq!(kinds, [Kind::Clip, Kind::Full]);
         // Once; and for what is old it holds on, also when the rule is lax again.
         fill(&folder, 200);
         for rules in [&strict, &lax, &lax] {
-            assert_eq!(uphold(&folder, rules).unwrap(), Upheld { before, removed: None });
+            assert_eq!(uphold(&folder, rules).unwrap(), Upheld { withheld: withheld.clone(), removed: None });
             assert_eq!(waiting(&folder), 1);
         }
     }
@@ -214,6 +258,46 @@ mod tests {
         fill(dir.path(), 200);
         fs::write(dir.path().join(FILE), "{\"clear\":fal").unwrap();
         let upheld = uphold(dir.path(), &rules(true, &[])).unwrap();
-        assert_eq!((upheld.before, upheld.removed.is_some()), (Some(UtcMillis(200_001)), true));
+        assert_eq!((upheld.withheld, upheld.removed.is_some()), (these(&[100, 200]), true));
+    }
+
+    /// A still of a time server's lie says that it is from later than what comes after it.
+    #[test]
+    fn what_is_withheld_is_what_was_there_whatever_its_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lax, strict) = (rules(true, &[]), rules(false, &[]));
+        uphold(dir.path(), &lax).unwrap();
+        fill(dir.path(), 100);
+        fill(dir.path(), 9_000_000_000);
+        uphold(dir.path(), &strict).unwrap();
+        fill(dir.path(), 200);
+        let withheld = uphold(dir.path(), &strict).unwrap().withheld;
+        let held = [100, 200, 9_000_000_000].map(|seconds| withheld.holds(id(seconds, 0)));
+        assert_eq!(held, [true, false, true]);
+        // What an earlier version held back by its time is held back by its name from now on.
+        fs::write(dir.path().join(FILE), "{\"clear\":false,\"private\":{},\"before\":\"1970-01-01T00:02:30.000Z\"}")
+            .unwrap();
+        for _ in 0..2 {
+            assert_eq!(uphold(dir.path(), &strict).unwrap(), Upheld { withheld: these(&[100]), removed: None });
+            fill(dir.path(), 50);
+        }
+    }
+
+    #[test]
+    fn what_is_withheld_comes_back_withheld_and_does_not_grow_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        uphold(dir.path(), &rules(true, &[])).unwrap();
+        for round in 0..3u64 {
+            let mut shelf = Shelf::open(dir.path()).unwrap();
+            for n in 0..600 {
+                shelf.write(Item::new(Kind::Full, id(round * 1000 + n, 0)), b"picture", RunningMs(0)).unwrap();
+            }
+            let Withheld::These(ids) = uphold(dir.path(), &rules(false, &[])).unwrap().withheld else { panic!() };
+            assert!(ids.len() <= 1200 + SUPERFLUOUS && ids.contains(&id(round * 1000, 0)), "{}", ids.len());
+            let items: Vec<Item> = shelf.items().map(|(item, _)| *item).collect();
+            items.iter().for_each(|item| shelf.remove(item).unwrap());
+            let again = uphold(dir.path(), &rules(true, &[])).unwrap().withheld;
+            assert_eq!(again.holds(id(round * 1000, 0)), ids.len() <= SUPERFLUOUS);
+        }
     }
 }

@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::shelf::{Item, Kind, Shelf};
 use crate::clock::RunningMs;
 use crate::domain::UtcMillis;
@@ -25,7 +27,7 @@ pub struct Limits {
 }
 
 /// Why something goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Why {
     /// It is old.
     Age,
@@ -79,7 +81,7 @@ fn oldest_before(shelf: &Shelf, before: RunningMs) -> Option<Item> {
 }
 
 /// Files that went, until somebody is told.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     counts: BTreeMap<Kind, u64>,
     span: Option<(UtcMillis, UtcMillis)>,

@@ -30,7 +30,7 @@ use super::retention::{Now, Tally, Why};
 use super::shelf::{Item, Kind, Shelf};
 use super::unfinished::{self, Begun, Whole};
 use crate::event::{Body, Class, Draft};
-use crate::journal::Note;
+use crate::journal::{JournalReader, Note};
 
 /// A clip makes room for so much more of itself at a time.
 const CLIP_STEP: u64 = 1 << 20;
@@ -70,7 +70,20 @@ pub(super) struct Writer {
     /// The same of what had grown old.
     aged: Tally,
     reported_aged: Option<Instant>,
+    /// What of that the journal has noted, by the names of the notes.
+    noted: BTreeMap<&'static str, String>,
     complained: Option<Instant>,
+}
+
+/// Notes of what is not reported yet, so that a kill or a power cut before that leaves
+/// nothing unsaid: the next start says it.
+const REMOVED: &str = "untold/removed";
+const MISSED: &str = "untold/missed";
+const AGED: &str = "untold/aged";
+
+/// The text of a note; `None` where there is nothing to be told.
+fn untold<T: Default + PartialEq + serde::Serialize>(tally: &T) -> Option<String> {
+    (*tally != T::default()).then(|| serde_json::to_string(tally).ok())?
 }
 
 impl Writer {
@@ -86,6 +99,7 @@ impl Writer {
             missed_reported: None,
             aged: Tally::default(),
             reported_aged: None,
+            noted: BTreeMap::new(),
             complained: None,
         };
         writer.show();
@@ -101,6 +115,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {
                     self.make_room(0);
                     self.report(false);
+                    self.note_untold();
                     self.show();
                     continue;
                 }
@@ -122,6 +137,7 @@ impl Writer {
                 Job::Stop => break,
             }
             self.report(false);
+            self.note_untold();
             self.show();
         }
         self.report(true);
@@ -135,8 +151,57 @@ impl Writer {
             Ok(left) => left.into_iter().for_each(|(item, begun)| self.finish(item, begun)),
             Err(e) => warn!("what the last run left is not looked at: {e}"),
         }
+        match JournalReader::open(self.setup.journal.path()).and_then(|reader| reader.notes("untold/")) {
+            Ok(notes) => notes.iter().for_each(|(key, value)| self.recall(key, value)),
+            Err(e) => warn!("what the last run did not report is not looked at: {e}"),
+        }
         self.report(false);
+        self.note_untold();
         self.show();
+    }
+
+    /// Goes on with what the last run had counted and not reported.
+    fn recall(&mut self, key: &str, value: &str) {
+        let key = match key {
+            REMOVED => {
+                self.removed = serde_json::from_str(value).unwrap_or_default();
+                REMOVED
+            }
+            MISSED => {
+                self.missed = serde_json::from_str(value).unwrap_or_default();
+                MISSED
+            }
+            AGED => {
+                self.aged = serde_json::from_str(value).unwrap_or_default();
+                AGED
+            }
+            _ => return,
+        };
+        self.noted.insert(key, value.to_owned());
+    }
+
+    /// What has changed of what is not reported, since it was noted.
+    fn changed_untold(&mut self) -> Vec<Note> {
+        let now = [(REMOVED, untold(&self.removed)), (MISSED, untold(&self.missed)), (AGED, untold(&self.aged))];
+        let mut notes = Vec::new();
+        for (key, value) in now {
+            if self.noted.get(key) == value.as_ref() {
+                continue;
+            }
+            match &value {
+                Some(value) => self.noted.insert(key, value.clone()),
+                None => self.noted.remove(key),
+            };
+            notes.push(Note { key: key.to_owned(), value });
+        }
+        notes
+    }
+
+    fn note_untold(&mut self) {
+        let notes = self.changed_untold();
+        if !notes.is_empty() {
+            self.hand_over(None, notes);
+        }
     }
 
     /// Reports a file as far as it is whole, and forgets what was noted about it.
@@ -276,11 +341,12 @@ impl Writer {
     }
 
     /// Hands an event and a note over to the journal.
-    fn tell(&self, event: Option<Draft>, note: Note) {
+    fn tell(&mut self, event: Option<Draft>, note: Note) {
         self.hand_over(event, vec![note]);
     }
 
-    fn hand_over(&self, event: Option<Draft>, notes: Vec<Note>) {
+    fn hand_over(&mut self, event: Option<Draft>, mut notes: Vec<Note>) {
+        notes.extend(self.changed_untold());
         // A disk that takes nothing for hours is a reason to wait.
         self.setup.beat.waiting();
         if let Err(e) = self.setup.journal.append_noting(event.into_iter().collect(), notes) {
@@ -365,7 +431,7 @@ impl Writer {
     }
 
     /// So many files that are gone or never were.
-    fn say_lost(&self, n: u64, why: String) {
+    fn say_lost(&mut self, n: u64, why: String) {
         let body = Body::Lost { from: 0, to: 0, n, class: Class::Telemetry, why };
         self.hand_over(Some(Draft { stamp: self.setup.clock.now(), body, replay: false }), Vec::new());
     }

@@ -234,3 +234,56 @@ fn a_time_server_that_lies_for_a_week_takes_no_picture_with_it() {
     assert_eq!((one["from"].as_u64(), one["n"].as_u64()), (Some(0), Some(22 - left as u64)), "{one}");
     assert!(one["why"].as_str().unwrap().starts_with("older than evidence.keep"), "{one}");
 }
+
+/// A unit whose power is cut every night says in the morning what went in the evening.
+#[test]
+fn what_went_and_was_not_said_is_said_by_the_start_after_a_kill() {
+    let (sim, clock) = Sim::new(0);
+    let bench = Bench::with_clock(tempfile::tempdir().unwrap(), clock);
+    let within = |what: &str, is_so: &dyn Fn() -> bool| {
+        let patience = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            assert!(Instant::now() < patience, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    // Each is old when the next one comes: the first is told of at once, two are not yet.
+    for n in 0..4 {
+        let one = still(HONEST_S as u64 + n);
+        let item = Item::new(Kind::Small, one.id);
+        bench.handle.keep(one);
+        within("it is written", &|| bench.dir.path().join("evidence").join(item.name()).exists());
+        sim.pass(86_410);
+    }
+    let path = bench.dir.path().join("journal.db");
+    let noted = || JournalReader::open(&path).unwrap().notes("untold/").unwrap();
+    within("two are noted", &|| noted().iter().any(|(key, value)| key == AGED && value.contains("\"Small\":2")));
+    let after = tempfile::tempdir().unwrap();
+    let copy = after.path().join("journal.db");
+    rusqlite::Connection::open(&path).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    bench.stop();
+    let after = Bench::in_folder(Bench::in_folder(after).stop()).stop();
+    let reader = JournalReader::open(&after.path().join("journal.db")).unwrap();
+    assert_eq!(reader.notes("untold/").unwrap(), []);
+    let (mut told, filter) = (Vec::new(), EventFilter { kinds: vec!["lost".into()], ..EventFilter::default() });
+    reader
+        .for_each(&filter, |row| {
+            told.push(serde_json::from_str::<serde_json::Value>(&row.json).unwrap()["n"].as_u64());
+            true
+        })
+        .unwrap();
+    assert_eq!(told, [Some(1), Some(2)]);
+}
+
+#[test]
+fn what_is_not_reported_yet_is_read_again_as_it_was_noted() {
+    use crate::evidence::missed::{Missed, MissedWhy};
+    let mut removed = Tally::default();
+    assert_eq!(untold(&removed), None);
+    removed.add(&Item::new(Kind::Clip, id(100, 0)), Why::Disk);
+    removed.add(&Item::new(Kind::Small, id(200, 0)), Why::Size);
+    let mut missed = MissedTally::default();
+    missed.add(Missed { camera: "road, \"east\"".into(), sightings: 3, why: MissedWhy::NoKeyframe });
+    assert_eq!(serde_json::from_str::<Tally>(&untold(&removed).unwrap()).unwrap(), removed);
+    assert_eq!(serde_json::from_str::<MissedTally>(&untold(&missed).unwrap()).unwrap(), missed);
+}

@@ -5,7 +5,9 @@
 //! * An event exists once its transaction is committed with
 //!   `synchronous=FULL`; [`JournalHandle::append_and_wait`] returns after that.
 //! * `seq` is gap-free and never reused: the last number lives in a row of its
-//!   own, changed in the transaction that stores the events.
+//!   own, changed in the transaction that stores the events. Where an old copy takes the
+//!   journal's place, numbers go on above those that were given (`given.rs`), and a `lost`
+//!   event names those that the copy lacks.
 //! * One thread of one process writes (a lock file beside the database sees to
 //!   it); the queue to it is bounded and blocks, it never drops.
 //! * A failed write is retried for ever, with what is to be written kept in
@@ -27,7 +29,7 @@
 //!
 //! # On disk
 //! `journal.db` (SQLite, WAL; with `-wal` and `-shm` while open),
-//! `journal.db.lock` and `journal.db.reserve`, all mode 0600. Table `event` holds one row for each event
+//! `journal.db.lock`, `journal.db.numbers` and `journal.db.reserve`, all mode 0600. Table `event` holds one row for each event
 //! with the JSON text exactly as it goes over the wire and its class, table `state` what the
 //! unit has to remember: `log`, `last_seq`, how the last run ended, one
 //! `open/…` row for each sighting or group that has started and not ended, and `note/…`
@@ -37,6 +39,7 @@
 mod clock_state;
 mod error;
 mod files;
+mod given;
 mod handle;
 mod lost;
 mod marks;

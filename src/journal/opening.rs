@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 
 use super::error::JournalError;
 use super::files;
+use super::given::Given;
 use super::marks::WaitingMarks;
 use super::retention::Limits;
 use super::salvage::{MOST, running_of, salvage};
@@ -14,7 +15,7 @@ use super::schema;
 use super::startup;
 use super::store::{self, Store};
 use crate::clock::SystemClock;
-use crate::event::{Draft, LogId, Stamp};
+use crate::event::{Body, Class, Draft, LogId, Stamp};
 
 /// A journal that was stopped cleanly and is larger than this is not checked
 /// page by page at the start: an SD card reads some 20 MB a second.
@@ -79,6 +80,8 @@ pub(super) struct Opening {
     pub queued: u64,
     /// It takes the place of a damaged one.
     pub replaces: bool,
+    /// Of the numbers that were given; `None` for a journal that others number.
+    pub given: Option<Given>,
 }
 
 /// Why the database is opened.
@@ -148,6 +151,11 @@ pub(super) fn open_store(
         take_over(path, set_aside, delivered, now, &mut events);
     }
     let replaces = !events.is_empty();
+    // A journal with a `log` of the caller's is made anew under the same one.
+    let mut given = options.log.is_none().then(|| Given::beside(path));
+    if let Some(given) = &given {
+        events.extend(above_what_was_given(path, &store, given, now).map_err(failed)?);
+    }
     if occasion == Occasion::Start {
         if options.boot_event {
             events.push(startup::boot_event(last_run.as_ref(), now, &options.version));
@@ -166,8 +174,11 @@ pub(super) fn open_store(
             Err(e) => warn!("journal {}: what was set aside stays so for now: {e}", path.display()),
         }
     }
+    if let Some(Err(e)) = given.as_mut().map(|given| given.note(store.log(), last, true)) {
+        warn!("journal {}: which numbers were given is not noted beside it: {e}", path.display());
+    }
     let queued = store.queued().map_err(failed)?;
-    Ok(Opening { store, last, queued, replaces })
+    Ok(Opening { store, last, queued, replaces, given })
 }
 
 /// What a new journal begins with: for each that was set aside, a word about it and what
@@ -199,6 +210,19 @@ fn take_over(
         events.push(startup::set_aside_event(&name, why, (salvage.drafts.len() as u64, salvage.left), now));
         events.extend(salvage.drafts);
     }
+}
+
+/// Where `store` is an old copy, its numbers go on above those that were given; what is
+/// to be said about those that it lacks.
+fn above_what_was_given(path: &Path, store: &Store, given: &Given, now: Stamp) -> rusqlite::Result<Option<Draft>> {
+    let last = store.last_seq()?;
+    let Some(above) = given.goes_on_after(store.log(), last) else { return Ok(None) };
+    store.go_on_after(above)?;
+    let from = last.saturating_add(1);
+    let why = "an old copy of the journal was put back, which does not have them".to_owned();
+    warn!("journal {}: {why}: the numbers {from} to {above} are not used again", path.display());
+    let body = Body::Lost { from, to: above, n: above - last, class: Class::Alert, why };
+    Ok(Some(Draft { stamp: now, body, replay: false }))
 }
 
 type Opened = (Store, Option<startup::LastRun>, Vec<Draft>);

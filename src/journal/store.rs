@@ -210,6 +210,16 @@ impl Store {
         self.db.query_row(sql, [], |row| row.get(0)).optional().map(|run| run.map(|run| RunningMs(unsigned(run))))
     }
 
+    /// The last number that was given.
+    pub fn last_seq(&self) -> rusqlite::Result<u64> {
+        Ok(unsigned(get::<i64>(&self.db, "last_seq")?.unwrap_or(0)))
+    }
+
+    /// The next number is the one after `last`.
+    pub fn go_on_after(&self, last: u64) -> rusqlite::Result<()> {
+        put(&self.db, "last_seq", &signed(last))
+    }
+
     /// Begins a run: stores `drafts` and notes that no goodbye was said yet.
     pub fn begin_run(
         &mut self,

@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use super::error::JournalError;
 use super::files::{self, WriterLock};
+use super::given::Given;
 use super::handle::{Command, Timing};
 use super::marks::{MARK_PATIENCE, WaitingMarks};
 use super::notes::Note;
@@ -91,6 +92,8 @@ pub(super) struct Writer {
     erased: bool,
     retention: Retention,
     space: Space,
+    /// `None` where others number the events.
+    given: Option<Given>,
 }
 
 /// What shares one transaction.
@@ -119,6 +122,7 @@ impl Writer {
             space: Space::new(&options.path, options.reserve_bytes),
             log: opening.store.log().clone(),
             store: Some(opening.store),
+            given: opening.given,
             options,
             _lock: lock,
             inbox,
@@ -237,6 +241,7 @@ impl Writer {
             }
             None => Ok(()),
         };
+        self.note_given(true);
         if result.is_ok() {
             // Closing may take a slow disk its time; nothing depends on it.
             self.status.secured();
@@ -244,6 +249,14 @@ impl Writer {
         self.store = None;
         self.beat.finished();
         result
+    }
+
+    /// Which numbers were given, beside the journal.
+    fn note_given(&mut self, due: bool) {
+        let last = self.status.last_seq();
+        if let Some(Err(e)) = self.given.as_mut().map(|given| given.note(&self.log, last, due)) {
+            debug!("which numbers were given is not noted beside the journal: {e}");
+        }
     }
 
     /// Commits `batch` and the waiting marks, however long that takes.
@@ -270,6 +283,7 @@ impl Writer {
                     self.answer(&batch, last);
                     self.delete_aside(&old_aside);
                     self.remove_old();
+                    self.note_given(false);
                     return Ok(());
                 }
                 Err(e) => {
@@ -445,6 +459,7 @@ impl Writer {
         self.settled = [0; Class::ALL.len()];
         self.retention = Retention::new(self.options.limits);
         self.queued = opening.queued;
+        self.given = opening.given;
         self.store = Some(opening.store);
         self.status.committed(opening.last, 0);
         self.report_delivered();

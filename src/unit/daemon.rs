@@ -103,9 +103,9 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         Timekeeping::start(clock.clone(), config.clock.gpsd.clone(), journal.clone(), beats.register("clock"))?;
     let (askers, asks) = portraits::channels(&config.camera);
     // Before anything that is kept can be sent.
-    let before = privacy::settle(config, &clock, &journal)
+    let withheld = privacy::settle(config, &clock, &journal)
         .map_err(|why| RunError::Evidence { path: config.evidence_folder(), why })?;
-    let fetch = Fetch::new(config, before, askers);
+    let fetch = Fetch::new(config, withheld, askers);
     let desk = OrderDesk::start(clock.clone(), journal.clone(), fetch, beats.register("orders"))?;
     memory::give_back();
     let stats: Vec<(String, Arc<CameraStats>)> =

@@ -11,24 +11,23 @@ use uuid::Uuid;
 use super::portraits::{Ask, Askers};
 use crate::config::{Config, People};
 use crate::control::{Answering, OutgoingFile, PORTRAIT_WIDTHS, Portrait, Reason, Refusal};
-use crate::domain::UtcMillis;
-use crate::evidence::{Item, Kind};
+use crate::evidence::{Item, Kind, Withheld};
 
 /// See the module's description.
 #[derive(Debug)]
 pub struct Fetch {
     folder: PathBuf,
     clear: bool,
-    /// What was before this may show more than the configuration allows now.
-    before: UtcMillis,
+    /// These may show more than the configuration allows now.
+    withheld: Withheld,
     askers: Askers,
 }
 
 impl Fetch {
-    /// What there is by `config`, but nothing about what was `before`; its cameras are
+    /// What there is by `config`, but nothing of what is `withheld`; its cameras are
     /// asked by `askers`.
-    pub fn new(config: &Config, before: UtcMillis, askers: Askers) -> Fetch {
-        Fetch { folder: config.evidence_folder(), clear: config.privacy.people == People::Clear, before, askers }
+    pub fn new(config: &Config, withheld: Withheld, askers: Askers) -> Fetch {
+        Fetch { folder: config.evidence_folder(), clear: config.privacy.people == People::Clear, withheld, askers }
     }
 
     /// A file that is kept, from byte `from` on. Reads all of it.
@@ -41,7 +40,7 @@ impl Fetch {
             return Err(Refusal::new(Reason::Privacy, why));
         }
         let item = Item::new(kind, id);
-        if item.taken < self.before {
+        if self.withheld.holds(id) {
             let why = "it was made when pictures might show more than they may now, and stays on the unit";
             return Err(Refusal::new(Reason::Privacy, why));
         }
@@ -87,16 +86,16 @@ mod tests {
     use std::sync::Arc;
 
     fn fetch(folder: &std::path::Path, people: People) -> Fetch {
-        fetch_since(folder, people, UtcMillis(i64::MIN))
+        fetch_but(folder, people, Withheld::default())
     }
 
-    fn fetch_since(folder: &std::path::Path, people: People, before: UtcMillis) -> Fetch {
+    fn fetch_but(folder: &std::path::Path, people: People, withheld: Withheld) -> Fetch {
         let config = Config {
             evidence: EvidenceConfig { path: Some(folder.to_owned()), ..EvidenceConfig::default() },
             privacy: PrivacyConfig { people },
             ..Config::default()
         };
-        Fetch::new(&config, before, Askers::new())
+        Fetch::new(&config, withheld, Askers::new())
     }
 
     #[test]
@@ -118,10 +117,12 @@ mod tests {
                 assert_eq!(reason(People::Clear, kind, nobodys), Err(Reason::Missing));
             }
         }
-        // It has been stricter since; of what is newer nothing is held back.
-        for (before, outcome) in [(1, Err(Reason::Privacy)), (0, Ok(()))] {
-            let before = UtcMillis(Item::new(Kind::Clip, id).taken.0 + before);
-            let fetch = fetch_since(dir.path(), People::Clear, before);
+        // It has been stricter since; of what came later nothing is held back.
+        let these = |id: Uuid| Withheld::These([id].into());
+        for (withheld, outcome) in
+            [(these(id), Err(Reason::Privacy)), (Withheld::All, Err(Reason::Privacy)), (these(Uuid::max()), Ok(()))]
+        {
+            let fetch = fetch_but(dir.path(), People::Clear, withheld);
             for kind in Kind::ALL {
                 assert_eq!(fetch.kept(kind, id, 0).map(drop).map_err(|r| r.reason), outcome);
             }
@@ -134,7 +135,7 @@ mod tests {
     fn one_waits_for_a_camera_and_others_are_told() {
         let cameras = [CameraConfig { name: "road".into(), ..CameraConfig::default() }];
         let (askers, mut asks) = channels(&cameras);
-        let fetch = Fetch::new(&Config::default(), UtcMillis(i64::MIN), askers);
+        let fetch = Fetch::new(&Config::default(), Withheld::default(), askers);
         let now = |cam: &str, width: u64| {
             let (answer, mut receiver) = Answering::new(Arc::default());
             fetch.now(Portrait { cam: cam.into(), draw: false, width }, answer);

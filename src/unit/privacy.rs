@@ -3,9 +3,9 @@
 
 use crate::clock::SystemClock;
 use crate::config::{CameraConfig, Config, People, ZoneMode};
-use crate::domain::{Point, UtcMillis};
+use crate::domain::Point;
 use crate::event::{Body, Class, Draft};
-use crate::evidence::{Rules, Upheld, uphold};
+use crate::evidence::{Rules, Upheld, Withheld, uphold};
 use crate::journal::JournalHandle;
 
 /// The areas that `camera` must never show.
@@ -22,23 +22,23 @@ fn rules(config: &Config) -> Rules {
 }
 
 /// Has the configuration hold for what is in the evidence folder, and says what that
-/// cost. What was before the time that it gives must not leave the unit.
+/// cost. What it gives must not leave the unit.
 ///
 /// # Errors
 /// When it cannot be made sure of although pictures or clips are wanted. When none
 /// are, nothing that is there may leave the unit then.
-pub fn settle(config: &Config, clock: &SystemClock, journal: &JournalHandle) -> std::io::Result<UtcMillis> {
+pub fn settle(config: &Config, clock: &SystemClock, journal: &JournalHandle) -> std::io::Result<Withheld> {
     let folder = config.evidence_folder();
     let wanted = config.evidence.stills || config.evidence.clips;
     if !wanted && !folder.exists() {
-        return Ok(UtcMillis(i64::MIN));
+        return Ok(Withheld::default());
     }
     let upheld = match uphold(&folder, &rules(config)) {
         Ok(upheld) => upheld,
         Err(e) if wanted => return Err(e),
         Err(e) => {
             tracing::warn!("evidence in {} stays on the unit: {e}", folder.display());
-            return Ok(UtcMillis(i64::MAX));
+            return Ok(Withheld::All);
         }
     };
     if let Some(body) = told(&upheld) {
@@ -47,7 +47,7 @@ pub fn settle(config: &Config, clock: &SystemClock, journal: &JournalHandle) -> 
             tracing::debug!("the journal has ended already: {e}");
         }
     }
-    Ok(upheld.before.unwrap_or(UtcMillis(i64::MIN)))
+    Ok(upheld.withheld)
 }
 
 /// The event about small stills that had to go.

@@ -8,7 +8,9 @@
 //! * *schedule*: in windows of the day, which begin up to five minutes late so
 //!   that many units do not come at once; and every so often for as long as
 //!   `stay`, or until all is delivered. Windows need a clock: without one the unit
-//!   connects every six hours.
+//!   connects every six hours. A clock by which it is never their time (one that a time
+//!   server holds at noon) is none: once a day's length has passed without them, the unit
+//!   connects all the same.
 
 use std::time::Duration;
 
@@ -29,6 +31,9 @@ const LATEST: Duration = Duration::from_secs(300);
 
 /// How often the unit connects that should by the time of day and has no clock.
 const WITHOUT_CLOCK: Duration = Duration::from_secs(6 * 3600);
+
+/// Windows come back within a day, and begin a little late.
+const LONGEST_DAY: Duration = Duration::from_secs(25 * 3600);
 
 /// How often the time of day is looked at.
 const LOOK: Duration = Duration::from_secs(20);
@@ -83,6 +88,8 @@ pub(super) struct Wish {
     next: Option<Instant>,
     /// By which part of the latest beginning the present window is late.
     late: Option<f64>,
+    /// When it was last the time of a window, or the program's start.
+    in_time: Option<Instant>,
 }
 
 impl Wish {
@@ -96,6 +103,7 @@ impl Wish {
             rests: Backoff::new(REST_FIRST, REST_LAST),
             next: None,
             late: None,
+            in_time: None,
         }
     }
 
@@ -156,8 +164,17 @@ impl Wish {
         stay: Duration,
         random: f64,
     ) -> bool {
-        let every = if at.utc.is_none() { every.or(Some(WITHOUT_CLOCK)) } else { every };
         let in_window = at.utc.is_some_and(|utc| self.in_window(utc, windows, random));
+        let in_time = *self.in_time.get_or_insert(at.now);
+        if in_window {
+            self.in_time = Some(at.now);
+        }
+        let every = every.or(match at.utc {
+            None => Some(WITHOUT_CLOCK),
+            Some(_) if at.now.saturating_duration_since(in_time) >= LONGEST_DAY => Some(LONGEST_DAY),
+            // What has begun without a clock is brought to its end, though the network gives the time.
+            Some(_) => self.until.map(|_| LONGEST_DAY),
+        });
         in_window || every.is_some_and(|every| self.periodically(at, every, stay, random))
     }
 
@@ -240,6 +257,48 @@ mod tests {
         }
         let morning: Vec<u32> = (363..370).collect();
         assert_eq!(minutes, [morning.clone(), morning].concat(), "a quarter of ten minutes late");
+    }
+
+    /// Hours at which it began to be connected; each connection delivers what waits.
+    fn begins(windows: &str, hours: u64, utc: impl Fn(u64) -> Option<UtcMillis>) -> Vec<u64> {
+        let start = Instant::now();
+        let windows = vec![windows.parse().unwrap()];
+        let mut wish = Wish::new(ConnectPolicy::Schedule { windows, every: None, stay: STAY });
+        let (mut begins, mut before) = (Vec::new(), false);
+        for look in 0..hours * 180 {
+            let now = start + LOOK * u32::try_from(look).unwrap();
+            let situation = Situation { utc: utc(look), connected: before, drained: before, ..at(now) };
+            let wanted = wish.ask(situation, 0.5);
+            if wanted && !before {
+                begins.push(look / 180);
+            }
+            before = wanted;
+        }
+        begins
+    }
+
+    #[test]
+    fn a_clock_by_which_it_is_never_time_keeps_nothing_back_for_much_longer_than_a_day() {
+        let day = |time: &str| UtcMillis::parse(&format!("2026-05-01T{time}Z"));
+        // Held at noon; set about over some hours, never to the morning.
+        assert_eq!(begins("06:00-06:10", 100, |_| day("12:00:00")), [25, 50, 75]);
+        let about = |look: u64| day(["09:00:00", "15:00:00", "21:00:00"][look as usize % 3]);
+        assert_eq!(begins("06:00-06:10", 60, about), [25, 50]);
+        // An honest one: only then.
+        let honest = |look: u64| day("12:00:00").map(|noon| noon.plus(LOOK * u32::try_from(look).unwrap()));
+        assert_eq!(begins("06:00-06:10", 72, honest), [18, 42, 66]);
+    }
+
+    #[test]
+    fn a_connection_that_brings_the_time_is_not_ended_by_it() {
+        let start = Instant::now();
+        let windows = vec!["06:00-06:10".parse().unwrap()];
+        let mut wish = Wish::new(ConnectPolicy::Schedule { windows, every: None, stay: STAY });
+        assert!(wish.ask(at(start), 0.5));
+        let noon = Situation { utc: UtcMillis::parse("2026-05-01T12:00:00Z"), connected: true, ..at(start) };
+        assert!(wish.ask(noon, 0.5));
+        assert!(!wish.ask(Situation { drained: true, ..noon }, 0.5));
+        assert!(!wish.ask(Situation { now: start + STAY, ..noon }, 0.5));
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::config::RtspUrl;
 const MOST_PENDING: usize = 8;
 /// Redirects that are followed at most.
 const MOST_REDIRECTS: u32 = 3;
+/// Replies in a row that answer nothing, or nothing yet ("100 Continue"), at most.
+const MOST_UNASKED: u32 = 64;
 /// Times that one request is sent at most: without a login, with it, with a new nonce.
 const MOST_TRIES: u32 = 3;
 
@@ -40,6 +42,8 @@ pub(super) enum Refusal {
     Malformed(#[from] Malformed),
     #[error("too many requests without an answer")]
     TooManyRequests,
+    #[error("the camera answers again and again what it was not asked")]
+    Unasked,
     /// Connecting, for the first time or after a redirect.
     #[error("{0}")]
     Connection(String),
@@ -90,6 +94,8 @@ pub(super) struct Exchange {
     /// The camera has taken the login.
     proved: bool,
     redirects: u32,
+    /// Replies that answered nothing since one that did.
+    unasked: u32,
 }
 
 impl Exchange {
@@ -108,6 +114,7 @@ impl Exchange {
             count: 0,
             proved: false,
             redirects: 0,
+            unasked: 0,
         }
     }
 
@@ -162,10 +169,12 @@ impl Exchange {
         let cseq = message.header("CSeq").and_then(|text| text.parse::<u32>().ok());
         // Careless cameras leave it out, but answer in order.
         let at = cseq.and_then(|cseq| self.pending.iter().position(|one| one.cseq == cseq)).unwrap_or(0);
-        if status < 200 {
-            return Ok(Step::Nothing);
-        }
-        let Some(mut pending) = self.pending.remove(at) else { return Ok(Step::Nothing) };
+        let pending = if status < 200 { None } else { self.pending.remove(at) };
+        let Some(mut pending) = pending else {
+            self.unasked += 1;
+            return if self.unasked > MOST_UNASKED { Err(Refusal::Unasked) } else { Ok(Step::Nothing) };
+        };
+        self.unasked = 0;
         match status {
             401 | 407 => {
                 let bytes = self.asked_for_login(&message, &mut pending)?;
@@ -443,6 +452,19 @@ mod tests {
         for kept in ["RTP/AVP/TCP;unicast;interleaved=0-1", "RTP/AVP;server_port=6-7;Source=10.0.0.9"] {
             let told = text(ask(&mut exchange, "SETUP rtsp://cam/1", &reply(kept)).1);
             assert!(told.contains(&format!("Transport: {kept}\r\n")), "{told}");
+        }
+    }
+
+    #[test]
+    fn replies_to_nothing_are_borne_for_a_while_and_not_for_ever() {
+        for unasked in ["RTSP/1.0 100 Continue\r\nCSeq: 1\r\n\r\n", "RTSP/1.0 200 OK\r\nCSeq: 99\r\n\r\n"] {
+            let mut exchange = exchange("rtsp://cam/", false);
+            let answered = "RTSP/1.0 200 OK\r\n\r\n";
+            for _ in 0..3 {
+                assert!(matches!(ask(&mut exchange, "OPTIONS *", answered).1, Ok(Step::Client(_))));
+                (0..MOST_UNASKED).for_each(|_| assert_eq!(exchange.camera(message(unasked)), Ok(Step::Nothing)));
+            }
+            assert_eq!(exchange.camera(message(unasked)), Err(Refusal::Unasked));
         }
     }
 

@@ -18,6 +18,8 @@ use crate::domain::to_hex;
 
 /// How long whoever connects may take to say that it is FFmpeg.
 const FIRST_WORDS: Duration = Duration::from_secs(2);
+/// Times that the camera is read before FFmpeg is looked at again: it may have hung up.
+const IN_TURN: usize = 64;
 /// How long FFmpeg's goodbye may take to reach the camera.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -62,7 +64,7 @@ impl Relay {
             let waits = || !interrupt.is_due() && !is_over.load(Ordering::Relaxed);
             let Some(client) = accept(&listener, &local, &waits) else { return };
             drop(listener);
-            let mut relay = Relaying { client, camera: Inbound::of(link), exchange, interrupt };
+            let mut relay = Relaying { client, camera: Inbound::of(link), exchange, interrupt, left: false };
             if let Err(refusal) = relay.run() {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.to_string());
             }
@@ -175,6 +177,8 @@ struct Relaying {
     camera: Inbound<Link>,
     exchange: Exchange,
     interrupt: Interrupt,
+    /// Something may be left in TLS's buffers, of which the socket knows nothing.
+    left: bool,
 }
 
 impl Relaying {
@@ -185,7 +189,8 @@ impl Relaying {
         while open {
             let mut fds =
                 [PollFd::new(&self.client.from, PollFlags::IN), PollFd::new(&self.camera.from, PollFlags::IN)];
-            match poll(&mut fds, None) {
+            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            match poll(&mut fds, self.left.then_some(&at_once)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return Ok(()),
             }
@@ -198,7 +203,7 @@ impl Relaying {
                     Err(_) => return Ok(()),
                 }
             }
-            if camera && open {
+            if (camera || self.left) && open {
                 open = self.read_camera()?;
             }
         }
@@ -221,10 +226,11 @@ impl Relaying {
         }
     }
 
-    /// Reads until nothing is left, in TLS's own buffers, too. False when either side
-    /// has hung up.
+    /// Reads until nothing is left, in TLS's own buffers, too, or FFmpeg's turn has come.
+    /// False when either side has hung up.
     fn read_camera(&mut self) -> Result<bool, Refusal> {
-        loop {
+        self.left = false;
+        for _ in 0..IN_TURN {
             match self.camera.fill(Link::read) {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
@@ -239,6 +245,8 @@ impl Relaying {
                 return Ok(true);
             }
         }
+        self.left = true;
+        Ok(true)
     }
 
     fn pass_on_answers(&mut self) -> Result<bool, Refusal> {
