@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::common::broker::wait_for;
 use crate::common::daemon::{Daemon, Unit};
-use crate::common::hostile::{Grey, HostileCamera, Script, sdp};
+use crate::common::hostile::{Grey, HostileCamera, Script, announcing, sdp};
 
 /// Most memory that the daemon may ever have had, kB.
 const MOST_KB: u64 = 400_000;
@@ -149,6 +149,54 @@ fn sessions_without_end_are_given_up() {
     endure_camera("a long description", Script::new(sdp(&[], &long), |_| Ok(())), &[]);
     let headers = Script { endless_headers: true, ..Script::new("", |_| Ok(())) };
     endure_camera("endless headers", headers, &[]);
+}
+
+#[test]
+fn units_without_end_are_refused() {
+    let small = Grey { width: 20, height: 15, references: 1 };
+    let description = || sdp(&[&small.sps(), &small.pps()], "");
+    // Delimiters of two bytes, thousands in each network packet.
+    let flood = || [&[0x78][..], &[0, 2, 0x09, 0xf0].repeat(14_000)].concat();
+    let from_the_start = Script::new(description(), move |rtp| {
+        let flood = flood();
+        loop {
+            rtp.packet(&flood, true)?;
+        }
+    });
+    endure_camera("units from the start", from_the_start, &["NAL units"]);
+    let later = Script::new(description(), move |rtp| {
+        small.play_some(rtp, 10, 30)?;
+        let flood = flood();
+        loop {
+            rtp.packet(&flood, true)?;
+        }
+    });
+    endure_camera("units behind good pictures", later, &[]);
+}
+
+/// A file that holds this.
+fn file(name: &str, content: &[u8]) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    (folder, path.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn recordings_that_announce_more_than_fits_are_refused() {
+    let (_folder, path) = file("bomb.mp4", &announcing(30, 2_700_000));
+    let words = ["more than 160 MB"];
+    endure("a recording", &format!("\"{path}\""), Duration::ZERO, &words);
+    let program = format!("{{ command = [\"sh\", \"-c\", 'cat {path}; exec cat /dev/zero'], format = \"mp4\" }}");
+    endure("a program", &program, Duration::ZERO, &words);
+}
+
+#[test]
+fn recordings_without_a_picture_that_are_repeated_are_told() {
+    let (_folder, path) = file("empty.mp4", &announcing(1, 0));
+    endure("no packets", &format!("\"{path}\"\nloop = true"), Duration::ZERO, &["holds no pictures"]);
+    let (_folder, path) = file("garbage.mp4", &announcing(1, 20));
+    endure("no pictures", &format!("\"{path}\"\nloop = true"), Duration::ZERO, &["no pictures in what arrives"]);
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub(super) enum Refusal {
     RedirectedNowhere,
     #[error("the camera sends {0}")]
     Malformed(#[from] Malformed),
+    #[error("{0}")]
+    Units(&'static str),
     #[error("too many requests without an answer")]
     TooManyRequests,
     /// Connecting, for the first time or after a redirect.
