@@ -1,6 +1,8 @@
 //! Cameras that would fill the memory. The unit says which camera it is and why it
 //! is not watched, stays below 400 MB, and a good camera beside works on.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
@@ -104,6 +106,26 @@ fn pictures_that_are_too_many_are_refused() {
         Ok(())
     });
     endure_camera("a size for each picture", script, &[]);
+}
+
+#[test]
+fn what_was_given_up_is_seen_again_once_it_is_set_to_something_smaller() {
+    let many = Grey { width: 256, height: 192, references: 16 };
+    let small = Grey { width: 20, height: 15, references: 1 };
+    // The parameter sets are in the stream alone.
+    let is_small = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&is_small);
+    let script = Script::new(sdp(&[], ""), move |rtp| match set.load(SeqCst) {
+        true => small.play(rtp, 10),
+        false => many.play_some(rtp, 10, 100),
+    });
+    let camera = HostileCamera::start(script);
+    let unit = unit(&format!("\"{}\"", camera.url()));
+    let daemon = unit.start();
+    unit.wait_event("it is given up", |e| is_bad(e, &["more than 128 MB"]));
+    is_small.store(true, SeqCst);
+    unit.wait_event("it is seen again", |e| e["cam"] == "bad" && e["phase"] == "seeing");
+    assert_eq!(daemon.terminate().code, Some(0));
 }
 
 #[test]
