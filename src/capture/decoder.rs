@@ -11,8 +11,9 @@ use super::error::CaptureError;
 use super::frame::Frame;
 use super::input::StreamInfo;
 use super::picture::Rotation;
-use super::room::{Room, confine, is_too_large, too_large};
+use super::room::{MostPixels, Room, confine};
 use super::told_size::told_size;
+use super::units;
 
 /// A decoder for one stream.
 pub struct Decoder {
@@ -61,7 +62,11 @@ impl Decoder {
     /// Why its last pictures are not decoded, if it is for their size. Damage may
     /// make them look so for a moment.
     pub fn too_large(&self) -> Option<String> {
-        self.refused.map(|(width, height)| too_large(width, height))
+        self.refused.map(|(width, height)| self.most_pixels().why(width, height))
+    }
+
+    fn most_pixels(&self) -> MostPixels {
+        MostPixels::of(self.parameters.id())
     }
 
     /// Why some pictures are not decoded, if it is because too many have to be kept.
@@ -80,13 +85,18 @@ impl Decoder {
         if packet.size() == 0 {
             return;
         }
+        if packet.data().is_some_and(|data| units::are_too_many(self.parameters.id(), data)) {
+            self.damaged += 1;
+            return;
+        }
         let stamp = packet.pts();
         packet.set_pts(i64::try_from(number).ok());
         if self.decoder.send_packet(packet).is_err() {
             self.damaged += 1;
             let told = packet.data().and_then(|data| told_size(&self.parameters, data));
             // Most packets do not tell.
-            self.refused = told.filter(|(width, height)| is_too_large(*width, *height)).or(self.refused);
+            let most = self.most_pixels();
+            self.refused = told.filter(|(width, height)| most.is_exceeded(*width, *height)).or(self.refused);
         }
         packet.set_pts(stamp);
     }

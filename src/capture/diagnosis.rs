@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::appetite::MOST_UNITS;
+use super::units::StartCodes;
+
 /// Boxes of a file that are looked at: an honest one has some ten, one that
 /// was being written in fragments has one or two for each second.
 const MOST_BOXES: usize = 100_000;
@@ -21,6 +24,22 @@ pub(super) fn of_file(path: &Path) -> Option<&'static str> {
         "the recording was cut off: it has no index (moov), which the recorder writes last. Its pictures are there, but \
          only a repair tool that is given a whole recording of the same camera can reach them",
     )
+}
+
+/// Bytes at the beginning of a file in which NAL units are counted: what is read to
+/// learn what it is, and as much again.
+const BEGINNING: u64 = 4 << 20;
+
+/// Whether the file begins with more NAL units than any pictures have. What cannot be
+/// read has none.
+pub(super) fn has_units_without_end(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let (mut beginning, mut codes, mut buffer) = (file.take(BEGINNING), StartCodes::default(), vec![0; 64 << 10]);
+    let mut count = 0;
+    while let Ok(length @ 1..) = beginning.read(&mut buffer) {
+        count += codes.count(buffer.get(..length).unwrap_or_default());
+    }
+    count > MOST_UNITS
 }
 
 #[derive(PartialEq, Eq)]

@@ -62,6 +62,25 @@ impl StreamInfo {
         self
     }
 
+    /// Whether its pictures are coded in another way or size than the `other` stream's,
+    /// as far as what describes them tells.
+    pub fn differs(&self, other: &StreamInfo) -> bool {
+        let described = |info: &StreamInfo| {
+            // SAFETY: the parameters are allocated and own their extra data, which is
+            // null or of that size; both outlive the copy.
+            unsafe {
+                let parameters = &*info.parameters.as_ptr();
+                let size = usize::try_from(parameters.extradata_size).unwrap_or(0);
+                let extra = match parameters.extradata.is_null() {
+                    true => Vec::new(),
+                    false => std::slice::from_raw_parts(parameters.extradata, size).to_vec(),
+                };
+                (info.parameters.id(), parameters.width, parameters.height, extra)
+            }
+        };
+        described(self) != described(other)
+    }
+
     /// What to say of a recording whose times are a guess, or of a rate that is set in
     /// vain.
     pub fn doubt(&self, fps: Option<f64>) -> Option<&'static str> {
@@ -168,6 +187,10 @@ impl VideoInput {
                 Err(_) if self.interrupt.timed_out() => {
                     return Err(CaptureError::Stalled { seconds: READ_LIMIT.as_secs() });
                 }
+                // What ended waiting for a program ends each later call, too.
+                Err(ffmpeg::Error::Other { errno: ffmpeg::util::error::ETIMEDOUT }) if self.program.is_some() => {
+                    return Err(CaptureError::Stalled { seconds: READ_LIMIT.as_secs() });
+                }
                 // A damaged packet in a file: the demuxer goes on behind it.
                 Err(ffmpeg::Error::InvalidData) => {}
                 Err(e) => return Err(CaptureError::Read(self.relay_says().unwrap_or_else(|| e.to_string()))),
@@ -261,7 +284,10 @@ fn open_over(over: &str, url: &str, allow_basic: bool, interrupt: &Interrupt) ->
     // What a description names must not reach anything but the camera.
     options.set("protocol_whitelist", "rtsp,rtp,tcp,udp");
     match opening::open_url(relay.url(), None, options, true, interrupt) {
-        Ok(input) => Ok(Opened { relay: Some(relay), ..input.into() }),
+        Ok(input) => {
+            relay.is_open();
+            Ok(Opened { relay: Some(relay), ..input.into() })
+        }
         // Better words than libav has, and no refusal of a transport.
         Err(failure) => Err(relay.why().map_or(failure, |why| Failure::from(why.as_str()))),
     }
@@ -286,7 +312,16 @@ fn open_file(path: &Path, interrupt: &Interrupt) -> Result<Input, Failure> {
     if !path.exists() {
         return Err("there is no such file".into());
     }
+    let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    if !is_file {
+        // Opening a pipe waits for who writes into it, and nothing ends that.
+        return Err("it is no regular file; what comes through a pipe is read with command = [\"cat\", …]".into());
+    }
+    if diagnosis::has_units_without_end(path) {
+        return Err(opening::UNITS_WITHOUT_END.into());
+    }
     let mut options = opening::bounded(false);
+    options.set("blocksize", &opening::PIECE.to_string());
     // A playlist must not reach out to other files' protocols, nor to other files.
     options.set("protocol_whitelist", "file");
     options.set("format_whitelist", RECORDINGS);
@@ -295,6 +330,7 @@ fn open_file(path: &Path, interrupt: &Interrupt) -> Result<Input, Failure> {
     opening::open_url(&url, None, options, false, interrupt).map_err(|failure| {
         let why = match failure.code {
             NOT_ON_THE_LIST => "it is no recording in a known form (a playlist or a picture is none)".to_owned(),
+            opening::TOO_MUCH => failure.why,
             _ => diagnosis::of_file(path).map_or(failure.why, str::to_owned),
         };
         Failure { why, ..failure }

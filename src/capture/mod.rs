@@ -6,6 +6,7 @@
 //! [`PacketRing`] from which it can begin in the past. For live cameras [`Reader`] runs the
 //! input on a thread of its own and brings a lost camera back.
 
+mod appetite;
 mod decoder;
 mod diagnosis;
 mod error;
@@ -30,6 +31,7 @@ mod still;
 mod throttle;
 mod timeline;
 mod told_size;
+mod units;
 mod watch;
 
 pub use decoder::Decoder;

@@ -10,9 +10,11 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg::ffi;
 use ffmpeg::format::context::{Input, StreamIo};
 
+use super::appetite::Appetite;
+pub(super) use super::appetite::{PIECE, UNITS_WITHOUT_END};
 use super::interrupt::Interrupt;
 use super::program::ProgramOutput;
-use super::room::{is_too_large, too_large};
+use super::room::MostPixels;
 use super::throttle::Throttle;
 
 /// Bytes of packets that may be read to learn what the streams are.
@@ -107,10 +109,13 @@ pub(super) fn open_url(
     let url = CString::new(url).map_err(|_| "the name holds a NUL character")?;
     let watcher = interrupt.clone();
     let mut throttle = is_live.then(Throttle::new);
+    let appetite = Appetite::new();
+    let looked_at = appetite.clone();
     // libav asks before each read.
     let callback = ffmpeg::util::interrupt::new(Box::new(move || {
         throttle.iter_mut().for_each(Throttle::rest);
-        watcher.is_due()
+        // A network camera announces nothing that unfolds, and beside it others begin.
+        watcher.is_due() || (!is_live && looked_at.is_too_large())
     }));
     // SAFETY: the context is allocated here and owned by the returned Input or
     // freed by libav when opening fails; the callback's closure lives in the
@@ -126,9 +131,15 @@ pub(super) fn open_url(
         let mut options = options.disown();
         let result = ffi::avformat_open_input(&raw mut context, url.as_ptr(), format, &raw mut options);
         drop(ffmpeg::Dictionary::own(options));
-        check(result)?;
-        probe(&mut context, is_live)?;
-        let input = Input::wrap_with_interrupt(context, callback.guard);
+        let opened = check(result)
+            .and_then(|()| probe(&mut context, is_live))
+            .map(|()| Input::wrap_with_interrupt(context, callback.guard));
+        if let Some(why) = appetite.why() {
+            return Err(Failure { code: TOO_MUCH, why });
+        }
+        let mut input = opened?;
+        appetite.over();
+        read_in_pieces(&mut input, i64::from(i32::MAX));
         sizes_are_possible(&input)?;
         Ok(input)
     }
@@ -164,6 +175,9 @@ pub(super) fn open_program(output: ProgramOutput, format: &str, interrupt: &Inte
             .and_then(|()| probe(&mut context, true))
             .map(|()| Input::wrap_with_custom_io_and_interrupt(context, io, callback.guard))
     };
+    if let Some(why) = allowance.why() {
+        return Err(Failure { code: TOO_MUCH, why });
+    }
     if allowance.is_used_up() {
         let why = format!(
             "in {} MB that it wrote there is no video of this format; does 'format' say what the program writes?",
@@ -175,6 +189,19 @@ pub(super) fn open_program(output: ProgramOutput, format: &str, interrupt: &Inte
     allowance.lift();
     sizes_are_possible(&input)?;
     Ok(input)
+}
+
+/// How many bytes of a file are read at once, from now on.
+fn read_in_pieces(input: &mut Input, bytes: i64) {
+    // SAFETY: an open input has a context for reading unless its format reads by
+    // itself, with the options of what it reads below it. Others than files have no
+    // such option, which is an error without consequence.
+    unsafe {
+        let io = (*input.as_mut_ptr()).pb;
+        if !io.is_null() {
+            ffi::av_opt_set_int(io.cast(), c"blocksize".as_ptr(), bytes, ffi::AV_OPT_SEARCH_CHILDREN);
+        }
+    }
 }
 
 fn find_format(name: Option<&CStr>) -> Result<*const ffi::AVInputFormat, Failure> {
@@ -200,6 +227,13 @@ unsafe fn probe(context: &mut *mut ffi::AVFormatContext, is_live: bool) -> Resul
             0 => &mut [],
             count => std::slice::from_raw_parts_mut(input.streams, count as usize),
         };
+        // While it is probed, a decoder forgets what size it refuses.
+        let told = ffi::av_find_best_stream(*context, ffi::AVMediaType::AVMEDIA_TYPE_VIDEO, -1, -1, ptr::null_mut(), 0);
+        let told = usize::try_from(told).ok().and_then(|index| streams.get(index));
+        if let Some(why) = told.and_then(|stream| size_is_impossible(&*(**stream).codecpar)) {
+            ffi::avformat_close_input(context);
+            return Err(Failure::from(why.as_str()));
+        }
         let is = |stream: &ffi::AVStream, kind| (*stream.codecpar).codec_type == kind;
         let has_video = streams.iter().any(|stream| is(&**stream, ffi::AVMediaType::AVMEDIA_TYPE_VIDEO));
         // A transport stream is never complete by its header, and would be read for
@@ -258,11 +292,17 @@ fn sizes_are_possible(input: &Input) -> Result<(), Failure> {
     let video = input.streams().best(ffmpeg::media::Type::Video);
     let Some(parameters) = video.map(|stream| stream.parameters().clone()) else { return Ok(()) };
     // SAFETY: the parameters are allocated and live as long as the clone.
-    let (width, height) = unsafe { ((*parameters.as_ptr()).width, (*parameters.as_ptr()).height) };
-    match (u32::try_from(width), u32::try_from(height)) {
-        (Ok(width), Ok(height)) if is_too_large(width, height) => Err(Failure::from(too_large(width, height).as_str())),
-        _ => Ok(()),
+    match size_is_impossible(unsafe { &*parameters.as_ptr() }) {
+        Some(why) => Err(Failure::from(why.as_str())),
+        None => Ok(()),
     }
+}
+
+/// Why pictures of this size are refused, if they are.
+fn size_is_impossible(parameters: &ffi::AVCodecParameters) -> Option<String> {
+    let (width, height) = (u32::try_from(parameters.width).ok()?, u32::try_from(parameters.height).ok()?);
+    let most = MostPixels::of(parameters.codec_id.into());
+    most.is_exceeded(width, height).then(|| most.why(width, height))
 }
 
 fn check(result: i32) -> Result<(), Failure> {

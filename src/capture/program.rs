@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::appetite::{Appetite, PIECE};
 use super::interrupt::Interrupt;
 use super::last_words::LastWords;
 use super::throttle::Throttle;
+use super::units::StartCodes;
 
 /// How long a program that has closed its output may take to end.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -47,6 +49,8 @@ impl Program {
             interrupt: interrupt.clone(),
             left: Arc::new(AtomicU64::new(u64::MAX)),
             throttle: Throttle::new(),
+            appetite: Appetite::new(),
+            units: StartCodes::default(),
         };
         Ok((Program { child, words, reaped: false }, output))
     }
@@ -93,19 +97,22 @@ pub struct ProgramOutput {
     /// Bytes that may still be read.
     left: Arc<AtomicU64>,
     throttle: Throttle,
+    appetite: Appetite,
+    units: StartCodes,
 }
 
 impl ProgramOutput {
     /// From now on no more than `bytes` are read, until that is lifted.
     pub fn allow(&self, bytes: u64) -> Allowance {
         self.left.store(bytes, Ordering::Relaxed);
-        Allowance { left: Arc::clone(&self.left) }
+        Allowance { left: Arc::clone(&self.left), appetite: self.appetite.clone() }
     }
 }
 
 /// How much a program may still write.
 pub struct Allowance {
     left: Arc<AtomicU64>,
+    appetite: Appetite,
 }
 
 impl Allowance {
@@ -114,8 +121,14 @@ impl Allowance {
         self.left.load(Ordering::Relaxed) == 0
     }
 
+    /// Why it is given up for what reading it takes, if it is.
+    pub fn why(&self) -> Option<String> {
+        self.appetite.why()
+    }
+
     /// It may write on without end.
     pub fn lift(&self) {
+        self.appetite.over();
         self.left.store(u64::MAX, Ordering::Relaxed);
     }
 }
@@ -127,12 +140,17 @@ impl Read for ProgramOutput {
         if left == 0 {
             return Err(io::Error::other("it wrote more than it may"));
         }
-        let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if left == u64::MAX {
+            return self.wait_and_read(buffer);
+        }
+        if self.appetite.is_too_large() {
+            return Err(io::Error::other("it takes more memory than it may"));
+        }
+        let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX)).min(PIECE);
         let Some(buffer) = buffer.get_mut(..length) else { return Ok(0) };
         let count = self.wait_and_read(buffer)?;
-        if left != u64::MAX {
-            self.left.store(left - count as u64, Ordering::Relaxed);
-        }
+        self.left.store(left - count as u64, Ordering::Relaxed);
+        self.appetite.units(self.units.count(buffer.get(..count).unwrap_or_default()));
         Ok(count)
     }
 }

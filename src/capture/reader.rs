@@ -241,6 +241,7 @@ impl Reading {
     fn recording(&mut self, input: &mut VideoInput, info: &StreamInfo) -> Result<(), CaptureError> {
         let mut pace = self.settings.realtime.then(Pace::default);
         let mut line = Recorded::new(Mono::ZERO, info.frame_interval, info.counted);
+        let mut is_empty = true;
         loop {
             let (packet, failed) = match self.read(input) {
                 Ok(packet) => (packet, None),
@@ -248,6 +249,7 @@ impl Reading {
                 Err(e) => (None, Some(e)),
             };
             let ended = packet.is_none();
+            is_empty &= ended;
             match packet {
                 Some(packet) if pace.is_some() => {
                     let stamps = info.stamps(&packet);
@@ -262,6 +264,10 @@ impl Reading {
                     return Err(CaptureError::Stopped);
                 }
                 self.send(placed.packet)?;
+            }
+            if ended && is_empty && self.settings.looped && failed.is_none() {
+                // It would be opened again at once, for ever.
+                return Err(CaptureError::Read("the recording holds no pictures".to_owned()));
             }
             if ended {
                 return failed.map_or(Ok(()), Err);

@@ -15,26 +15,50 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg::ffi;
 
 /// The largest picture: that of a 12-megapixel camera. 4K has 8.3 million pixels.
-pub(super) const MOST_PIXELS: (u32, u32) = (4096, 3072);
+const MOST_PIXELS: (u32, u32) = (4096, 3072);
+/// The largest of AV1, whose decoder keeps nine pictures and has memory of its own:
+/// 4K.
+const MOST_PIXELS_OF_AV1: (u32, u32) = (4096, 2176);
 /// All pictures of one decoder together: ten of 4K, eight bits deep.
 const MOST_BYTES: usize = 128 << 20;
 /// For each decoding thread beyond the first, which keeps one more.
 const BYTES_OF_A_THREAD: usize = 24 << 20;
 
-/// Whether a picture is larger than any may be.
-pub(super) fn is_too_large(width: u32, height: u32) -> bool {
-    u64::from(width) * u64::from(height) > most_pixels()
+/// How many pixels pictures of a codec may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MostPixels(u32, u32);
+
+impl MostPixels {
+    pub fn of(codec: ffmpeg::codec::Id) -> MostPixels {
+        let (width, height) = if codec == ffmpeg::codec::Id::AV1 { MOST_PIXELS_OF_AV1 } else { MOST_PIXELS };
+        MostPixels(width, height)
+    }
+
+    /// The number.
+    pub fn count(self) -> u64 {
+        u64::from(self.0) * u64::from(self.1)
+    }
+
+    /// Whether a picture has more.
+    pub fn is_exceeded(self, width: u32, height: u32) -> bool {
+        u64::from(width) * u64::from(height) > self.count()
+    }
+
+    /// Why pictures of this size are refused, in plain words.
+    pub fn why(self, width: u32, height: u32) -> String {
+        let MostPixels(most_width, most_height) = self;
+        format!(
+            "pictures of {width}x{height} are larger than {most_width}x{most_height}; set the camera to a smaller size"
+        )
+    }
 }
 
-/// The same limit as a number of pixels.
-pub(super) fn most_pixels() -> u64 {
-    u64::from(MOST_PIXELS.0) * u64::from(MOST_PIXELS.1)
-}
+/// Bytes of the pictures of all decoders.
+static OF_ALL: AtomicUsize = AtomicUsize::new(0);
 
-/// Why pictures of this size are refused, in plain words.
-pub(super) fn too_large(width: u32, height: u32) -> String {
-    let (most_width, most_height) = MOST_PIXELS;
-    format!("pictures of {width}x{height} are larger than {most_width}x{most_height}; set the camera to a smaller size")
+/// What the pictures of all decoders take.
+pub(super) fn of_all_pictures() -> usize {
+    OF_ALL.load(Ordering::Relaxed)
 }
 
 /// The room of one decoder.
@@ -68,11 +92,16 @@ impl Room {
 
     fn take(&self, bytes: usize) -> bool {
         let taken = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.most);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
+        let fits = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok();
+        if fits {
+            OF_ALL.fetch_add(bytes, Ordering::Relaxed);
+        }
+        fits
     }
 
     fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+        OF_ALL.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -83,7 +112,8 @@ pub(super) fn confine(context: &mut ffmpeg::codec::context::Context, room: &Arc<
     // own, and the caller keeps the room for longer than the context.
     unsafe {
         let context = context.as_mut_ptr();
-        (*context).max_pixels = i64::try_from(most_pixels()).unwrap_or(i64::MAX);
+        let most = MostPixels::of((*context).codec_id.into());
+        (*context).max_pixels = i64::try_from(most.count()).unwrap_or(i64::MAX);
         (*context).opaque = Arc::as_ptr(room).cast_mut().cast();
         (*context).get_buffer2 = Some(get_buffer);
     }
@@ -153,8 +183,11 @@ mod tests {
 
     #[test]
     fn ten_pictures_of_4k_fit_and_none_of_8k_does() {
-        assert!(!is_too_large(3840, 2160) && !is_too_large(4000, 3000) && !is_too_large(2160, 3840));
-        assert!(is_too_large(7680, 4320) && is_too_large(u32::MAX, u32::MAX));
+        let most = MostPixels::of(ffmpeg::codec::Id::H264);
+        assert!([(3840, 2160), (4000, 3000), (2160, 3840)].iter().all(|(w, h)| !most.is_exceeded(*w, *h)));
+        assert!(most.is_exceeded(7680, 4320) && most.is_exceeded(u32::MAX, u32::MAX));
+        let of_av1 = MostPixels::of(ffmpeg::codec::Id::AV1);
+        assert!(!of_av1.is_exceeded(3840, 2160) && of_av1.is_exceeded(4000, 3000));
         let room = Room::new(1);
         let of_4k = 3840 * 2160 * 3 / 2;
         assert!((0..10).all(|_| room.take(of_4k)));

@@ -56,7 +56,11 @@ pub(super) fn below(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, 
             } else if is_folder {
                 tracing::warn!(folder = %path.display(), "too deep within other folders: left out");
             } else if has_extension(&path, extensions) && !path.is_dir() {
-                found.push(path);
+                // A pipe would be waited for, a device has no end.
+                match path.is_file() {
+                    true => found.push(path),
+                    false => tracing::warn!(file = %path.display(), "no regular file: left out"),
+                }
             }
         }
         if found.len() > MOST_FILES {
@@ -108,5 +112,15 @@ mod tests {
         std::fs::create_dir_all(&deep).unwrap();
         std::fs::write(deep.join("deep.jpg"), "").unwrap();
         assert_eq!(below(card.path(), &["jpg"]).unwrap(), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn pipes_and_devices_are_left_out() {
+        let card = tempfile::tempdir().unwrap();
+        let pipe = card.path().join("a.mp4");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::os::unix::fs::symlink("/dev/zero", card.path().join("b.mp4")).unwrap();
+        std::fs::write(card.path().join("c.mp4"), "").unwrap();
+        assert_eq!(below(card.path(), &["mp4"]).unwrap(), [card.path().join("c.mp4")]);
     }
 }

@@ -127,9 +127,11 @@ impl Vision {
             reopened: false,
             blind: false,
             last_picture: now,
+            fruitless: false,
             looks_fail: None,
             complained: None,
             again: None,
+            given_up: None,
             pauses: Backoff::new(GIVEN_UP.0, GIVEN_UP.1),
         };
         loop {
@@ -258,6 +260,8 @@ struct Watching {
     reopened: bool,
     blind: bool,
     last_picture: Mono,
+    /// No picture has come of the recording that was played last.
+    fruitless: bool,
     /// Why the last look failed: pictures that were not looked at count for nothing
     /// until one succeeds.
     looks_fail: Option<String>,
@@ -265,6 +269,8 @@ struct Watching {
     complained: Option<Mono>,
     /// When a stream that was given up is tried again.
     again: Option<Mono>,
+    /// What that stream was.
+    given_up: Option<StreamInfo>,
     /// The pauses before that.
     pauses: Backoff,
 }
@@ -282,6 +288,10 @@ impl Watching {
         if let Some(doubt) = info.doubt(None).filter(|_| recording) {
             tracing::warn!("{doubt}");
         }
+        // Somebody has set the camera to something else: it need not wait.
+        if self.given_up.as_ref().is_some_and(|given_up| given_up.differs(info)) {
+            (self.again, self.given_up) = (None, None);
+        }
         self.source = Some((info.clone(), recording));
         self.reopened = true;
         // A camera that was given up is not given more by connecting again.
@@ -292,7 +302,10 @@ impl Watching {
 
     fn new_stream(&mut self, info: &StreamInfo, recording: bool) {
         let now = boot_time_now();
-        self.last_picture = now;
+        // A recording that is played again and again without a picture is blind.
+        if !(recording && std::mem::replace(&mut self.fruitless, true)) {
+            self.last_picture = now;
+        }
         self.stamp_news.opened();
         if let Some(recorder) = &mut self.recorder {
             recorder.opened(info, &self.reporter);
@@ -523,6 +536,7 @@ impl Watching {
         }
         self.coverage.watched(self.available);
         self.last_picture = now;
+        self.fruitless = false;
         if self.lost.take().is_some() {
             tracing::info!("the camera is back");
             self.drafts.push(self.reporter.camera_event(now, Phase::Back, None));
@@ -545,6 +559,7 @@ impl Watching {
         self.coverage.lost();
         self.forget_stream();
         self.source = None;
+        self.fruitless = false;
         if self.lost.is_none() {
             tracing::warn!("the camera gives no pictures: {why}");
             self.drafts.push(self.reporter.camera_event(boot_time_now(), Phase::Lost, Some(why.clone())));
@@ -564,6 +579,7 @@ impl Watching {
     /// and then. It is given up, and tried again later each time.
     fn give_up_or_try_again(&mut self, now: Mono) {
         if let Some(why) = self.stream.as_ref().and_then(|stream| stream.decoder.too_many()) {
+            self.given_up = self.stream.as_ref().map(|stream| stream.info.clone());
             self.forget_stream();
             self.went_blind(now, why);
             self.again = Some(now.plus(self.pauses.next(jitter())));

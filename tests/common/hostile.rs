@@ -328,3 +328,39 @@ impl Bits {
         nal
     }
 }
+
+/// A recording (ISO 14496-12) of so many tracks, each of which announces `samples` of
+/// 16 bytes that lie in the same place, in a table that names their number alone.
+pub fn announcing(tracks: u32, samples: u32) -> Vec<u8> {
+    let a_box = |kind: &[u8; 4], parts: &[&[u8]]| {
+        let body = parts.concat();
+        [&u32::try_from(body.len() + 8).unwrap().to_be_bytes()[..], kind, &body].concat()
+    };
+    let numbers = |numbers: &[u32]| numbers.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>();
+    let table = |kind: &[u8; 4], values: &[u32]| a_box(kind, &[&[0; 4], &numbers(values)]);
+    let grey = Grey { width: 40, height: 22, references: 1 };
+    let (sps, pps) = (grey.sps(), grey.pps());
+    let sets = |set: &[u8]| [&u16::try_from(set.len()).unwrap().to_be_bytes()[..], set].concat();
+    let avcc = a_box(b"avcC", &[&[1, 66, 0, 51, 0xff, 0xe1], &sets(&sps), &[1], &sets(&pps)]);
+    let size = [640_u16.to_be_bytes(), 352_u16.to_be_bytes()].concat();
+    let entry = a_box(b"avc1", &[&[0; 6], &[0, 1], &[0; 16], &size, &[0; 50], &avcc]);
+    let entries = a_box(b"stsd", &[&[0; 4], &numbers(&[1]), &entry]);
+    let some = u32::from(samples > 0);
+    let stts = table(b"stts", &[&[some][..], &[samples, 3600][..2 * some as usize]].concat());
+    let stsc = table(b"stsc", &[&[some][..], &[1, samples, 1][..3 * some as usize]].concat());
+    let (stsz, stco) =
+        (table(b"stsz", &[16, samples]), table(b"stco", &[&[some][..], &[100][..some as usize]].concat()));
+    let stbl = a_box(b"stbl", &[&entries, &stts, &stsc, &stsz, &stco]);
+    let media_header = a_box(b"mdhd", &[&numbers(&[0, 0, 0, 90_000, 0, 0])]);
+    let handler = a_box(b"hdlr", &[&[0; 8], b"vide", &[0; 13]]);
+    let minf = a_box(b"minf", &[&a_box(b"vmhd", &[&[0, 0, 0, 1], &[0; 8]]), &stbl]);
+    let mdia = a_box(b"mdia", &[&media_header, &handler, &minf]);
+    let track = |number: u32| {
+        let header = a_box(b"tkhd", &[&numbers(&[7, 0, 0, number]), &[0; 68]]);
+        a_box(b"trak", &[&header, &mdia])
+    };
+    let header = a_box(b"mvhd", &[&numbers(&[0, 0, 0, 1000, 0]), &[0; 80]]);
+    let traks: Vec<u8> = (1..=tracks).flat_map(track).collect();
+    let start = a_box(b"ftyp", &[b"isom\0\0\x02\0isom"]);
+    [start, a_box(b"moov", &[&header, &traks]), a_box(b"mdat", &[&[0x55; 4000]])].concat()
+}

@@ -1,6 +1,8 @@
 //! Cameras that would fill the memory. The unit says which camera it is and why it
 //! is not watched, stays below 400 MB, and a good camera beside works on.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,7 @@ use serde_json::Value;
 
 use crate::common::broker::wait_for;
 use crate::common::daemon::{Daemon, Unit};
-use crate::common::hostile::{Grey, HostileCamera, Script, sdp};
+use crate::common::hostile::{Grey, HostileCamera, Script, announcing, sdp};
 
 /// Most memory that the daemon may ever have had, kB.
 const MOST_KB: u64 = 400_000;
@@ -107,6 +109,26 @@ fn pictures_that_are_too_many_are_refused() {
 }
 
 #[test]
+fn what_was_given_up_is_seen_again_once_it_is_set_to_something_smaller() {
+    let many = Grey { width: 256, height: 192, references: 16 };
+    let small = Grey { width: 20, height: 15, references: 1 };
+    // The parameter sets are in the stream alone.
+    let is_small = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&is_small);
+    let script = Script::new(sdp(&[], ""), move |rtp| match set.load(SeqCst) {
+        true => small.play(rtp, 10),
+        false => many.play_some(rtp, 10, 100),
+    });
+    let camera = HostileCamera::start(script);
+    let unit = unit(&format!("\"{}\"", camera.url()));
+    let daemon = unit.start();
+    unit.wait_event("it is given up", |e| is_bad(e, &["more than 128 MB"]));
+    is_small.store(true, SeqCst);
+    unit.wait_event("it is seen again", |e| e["cam"] == "bad" && e["phase"] == "seeing");
+    assert_eq!(daemon.terminate().code, Some(0));
+}
+
+#[test]
 fn what_never_becomes_a_picture_is_not_kept() {
     let small = Grey { width: 20, height: 15, references: 1 };
     let description = || sdp(&[&small.sps(), &small.pps()], "");
@@ -149,6 +171,54 @@ fn sessions_without_end_are_given_up() {
     endure_camera("a long description", Script::new(sdp(&[], &long), |_| Ok(())), &[]);
     let headers = Script { endless_headers: true, ..Script::new("", |_| Ok(())) };
     endure_camera("endless headers", headers, &[]);
+}
+
+#[test]
+fn units_without_end_are_refused() {
+    let small = Grey { width: 20, height: 15, references: 1 };
+    let description = || sdp(&[&small.sps(), &small.pps()], "");
+    // Delimiters of two bytes, thousands in each network packet.
+    let flood = || [&[0x78][..], &[0, 2, 0x09, 0xf0].repeat(14_000)].concat();
+    let from_the_start = Script::new(description(), move |rtp| {
+        let flood = flood();
+        loop {
+            rtp.packet(&flood, true)?;
+        }
+    });
+    endure_camera("units from the start", from_the_start, &["NAL units"]);
+    let later = Script::new(description(), move |rtp| {
+        small.play_some(rtp, 10, 30)?;
+        let flood = flood();
+        loop {
+            rtp.packet(&flood, true)?;
+        }
+    });
+    endure_camera("units behind good pictures", later, &[]);
+}
+
+/// A file that holds this.
+fn file(name: &str, content: &[u8]) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    (folder, path.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn recordings_that_announce_more_than_fits_are_refused() {
+    let (_folder, path) = file("bomb.mp4", &announcing(30, 2_700_000));
+    let words = ["more than 160 MB"];
+    endure("a recording", &format!("\"{path}\""), Duration::ZERO, &words);
+    let program = format!("{{ command = [\"sh\", \"-c\", 'cat {path}; exec cat /dev/zero'], format = \"mp4\" }}");
+    endure("a program", &program, Duration::ZERO, &words);
+}
+
+#[test]
+fn recordings_without_a_picture_that_are_repeated_are_told() {
+    let (_folder, path) = file("empty.mp4", &announcing(1, 0));
+    endure("no packets", &format!("\"{path}\"\nloop = true"), Duration::ZERO, &["holds no pictures"]);
+    let (_folder, path) = file("garbage.mp4", &announcing(1, 20));
+    endure("no pictures", &format!("\"{path}\"\nloop = true"), Duration::ZERO, &["no pictures in what arrives"]);
 }
 
 #[test]

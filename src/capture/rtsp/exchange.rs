@@ -40,6 +40,8 @@ pub(super) enum Refusal {
     RedirectedNowhere,
     #[error("the camera sends {0}")]
     Malformed(#[from] Malformed),
+    #[error("{0}")]
+    Units(&'static str),
     #[error("too many requests without an answer")]
     TooManyRequests,
     #[error("the camera answers again and again what it was not asked")]

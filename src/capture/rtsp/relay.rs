@@ -12,7 +12,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::dial::Link;
 use super::exchange::{Exchange, Refusal, Step};
 use super::message::{MAX_BODY, MAX_HEAD, Piece, Splitter};
+use crate::capture::appetite::{MOST_UNITS, UNITS_WITHOUT_END};
 use crate::capture::interrupt::Interrupt;
+use crate::capture::units::Interleaved;
 use crate::config::RtspUrl;
 use crate::domain::to_hex;
 
@@ -29,6 +31,8 @@ pub(in crate::capture) struct Relay {
     outcome: Arc<Mutex<Option<String>>>,
     /// Nobody will connect any more.
     given_up: Arc<AtomicBool>,
+    /// What the pictures are is known.
+    is_open: Arc<AtomicBool>,
     ended: crossbeam_channel::Receiver<()>,
 }
 
@@ -57,6 +61,8 @@ impl Relay {
         let (sender, ended) = crossbeam_channel::bounded::<()>(1);
         let given_up = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&given_up);
+        let is_open = Arc::new(AtomicBool::new(false));
+        let opened = Arc::clone(&is_open);
         let (told, interrupt, local) = (Arc::clone(&outcome), interrupt.clone(), url.clone());
         let run = move || {
             // Its end tells the other side that the thread has done its last.
@@ -64,18 +70,30 @@ impl Relay {
             let waits = || !interrupt.is_due() && !is_over.load(Ordering::Relaxed);
             let Some(client) = accept(&listener, &local, &waits) else { return };
             drop(listener);
-            let mut relay = Relaying { client, camera: Inbound::of(link), exchange, interrupt, left: false };
+            let mut relay = Relaying {
+                client,
+                camera: Inbound::of(link),
+                exchange,
+                interrupt,
+                opening: Some(Opening { is_open: opened, interleaved: Interleaved::default(), units: 0 }),
+                left: false,
+            };
             if let Err(refusal) = relay.run() {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.to_string());
             }
         };
         std::thread::Builder::new().name("rtsp relay".into()).spawn(run).map_err(failed)?;
-        Ok(Relay { url, outcome, given_up, ended })
+        Ok(Relay { url, outcome, given_up, is_open, ended })
     }
 
     /// What FFmpeg is to open: the loopback, and a token that nobody else knows.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// From now on packets are not looked into.
+    pub fn is_open(&self) {
+        self.is_open.store(true, Ordering::Relaxed);
     }
 
     /// Why it ended, if it did so by itself: better words than FFmpeg has.
@@ -179,6 +197,29 @@ struct Relaying {
     interrupt: Interrupt,
     /// Something may be left in TLS's buffers, of which the socket knows nothing.
     left: bool,
+    /// Until FFmpeg knows what the pictures are.
+    opening: Option<Opening>,
+}
+
+/// Counts NAL units, of which FFmpeg must not get too many at once.
+struct Opening {
+    is_open: Arc<AtomicBool>,
+    interleaved: Interleaved,
+    units: usize,
+}
+
+impl Opening {
+    /// Of these bytes of packets.
+    fn look(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        self.units += self.interleaved.count(bytes);
+        if self.units > MOST_UNITS { Err(Refusal::Units(UNITS_WITHOUT_END)) } else { Ok(()) }
+    }
+
+    /// A description of streams names their codecs.
+    fn describe(&mut self, body: &[u8]) {
+        let names = |name: &[u8]| body.windows(name.len()).any(|window| window.eq_ignore_ascii_case(name));
+        self.interleaved.is_hevc |= names(b" H265/");
+    }
 }
 
 impl Relaying {
@@ -253,6 +294,10 @@ impl Relaying {
         loop {
             let (step, taken) = match self.camera.next()? {
                 Piece::Data(n) => {
+                    self.opening.take_if(|opening| opening.is_open.load(Ordering::Relaxed));
+                    if let Some(opening) = &mut self.opening {
+                        opening.look(self.camera.bytes(n))?;
+                    }
                     let written = self.client.from.write_all(self.camera.bytes(n));
                     self.camera.take(n);
                     if written.is_err() {
@@ -260,7 +305,12 @@ impl Relaying {
                     }
                     continue;
                 }
-                Piece::Message(message, n) => (self.exchange.camera(message)?, n),
+                Piece::Message(message, n) => {
+                    if let Some(opening) = &mut self.opening {
+                        opening.describe(&message.body);
+                    }
+                    (self.exchange.camera(message)?, n)
+                }
                 Piece::Rubbish(n) => (Step::Nothing, n),
                 Piece::Incomplete => return Ok(true),
             };
