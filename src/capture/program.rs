@@ -188,13 +188,13 @@ mod tests {
 
     #[test]
     fn a_program_that_closes_its_output_a_moment_before_it_ends_has_ended() {
-        let (_, ended) = end_of("echo broken >&2; exec >&-; sleep 0.1; exit 3");
+        let (_, ended) = end_of("echo bro\"\"ken >&2; exec >&-; sleep 0.1; exit 3");
         assert_eq!(ended.as_deref(), Some("the program ended (exit status: 3); it said: broken"));
     }
 
     #[test]
     fn a_program_that_closes_its_output_and_runs_on_has_not_ended() {
-        let (program, ended) = end_of("echo tired >&2; exec >&- 2>&-; sleep 60");
+        let (program, ended) = end_of("echo ti\"\"red >&2; exec >&- 2>&-; sleep 60");
         assert_eq!(ended, None);
         assert_eq!(program.with_last_words("closed".into()), "closed; it said: tired");
     }

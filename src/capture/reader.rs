@@ -1,6 +1,7 @@
 //! A live source on a thread of its own: reads packets into a bounded queue,
 //! brings a lost camera back, plays files at their own speed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -17,8 +18,9 @@ use crate::clock::Beat;
 use crate::config::{Source, SourceKind};
 use crate::domain::{Backoff, Mono, jitter};
 
-/// Packets between the reader and the decoder: some ten seconds.
-const QUEUE_PACKETS: usize = 256;
+/// Packets between the reader and the decoder: some twenty seconds, so that ten that the
+/// network hands over at once find room.
+const QUEUE_PACKETS: usize = 512;
 /// Bytes of these: ten seconds of 12 Mbit/s. A packet that is larger waits alone.
 const QUEUE_BYTES: usize = 16 << 20;
 /// First and longest pause before a lost camera is tried again.
@@ -31,12 +33,22 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(10);
 
 /// A packet that was not waited for so long lay ready.
 const LAY_READY: Duration = Duration::from_millis(10);
+/// One that was waited for so long may have lain ready, too, behind a rest of whoever
+/// hands it over, if stamps run at so many times the pace.
+const RESTS: Duration = Duration::from_millis(200);
+const STAMPS_RUN: u32 = 4;
 /// Packets that lie ready when a connection is open, and their bytes; more than these
 /// have come just now.
-const BACKLOG_PACKETS: usize = 200;
-const BACKLOG_BYTES: usize = 16_000_000;
-/// A connection's first packets are sorted out within this time.
-const BACKLOG_WITHIN: Duration = Duration::from_secs(1);
+const BACKLOG_PACKETS: usize = 400;
+const BACKLOG_BYTES: usize = 15_000_000;
+/// They are sorted out within this time.
+const BACKLOG_WITHIN: Duration = Duration::from_secs(2);
+/// Nothing came for so long, and for so many times the usual interval: what comes fast
+/// then was held back.
+const PAUSE: Duration = Duration::from_secs(1);
+const UNUSUAL: u32 = 4;
+/// Arrivals that the usual interval is the mean of.
+const REMEMBERED: usize = 64;
 
 /// What the reader says.
 pub enum Message {
@@ -53,6 +65,8 @@ pub enum Message {
         packet: ffmpeg::Packet,
         /// When it arrived, CLOCK_BOOTTIME.
         arrival: Mono,
+        /// When it would have arrived, had it not been held back on its way with others.
+        due: Mono,
         /// Its place in the queue, given back with the message.
         place: Place,
     },
@@ -284,35 +298,165 @@ impl Reading {
     }
 
     fn live(&mut self, input: &mut VideoInput, info: &StreamInfo, began: Mono) -> Result<(), CaptureError> {
-        let mut ready = Some(Ready::new(began, (self.now)()));
+        let opened = (self.now)();
+        // What an encoder notes or a demuxer makes up need not be what comes.
+        let interval = info.frame_interval.filter(|_| info.counted);
+        let mut ready = Some(Ready::new(began, opened, self.last, interval));
+        let mut flow = Flow::default();
         loop {
             let asked = Instant::now();
             let read = self.read(input);
-            let arrival = (self.now)();
+            let (arrival, waited) = ((self.now)(), asked.elapsed());
             if let Some(lying) = &mut ready {
+                let stamps = match &read {
+                    Ok(Some(packet)) if info.has_clock => info.stamps(packet),
+                    _ => Stamps::default(),
+                };
                 match read {
-                    Ok(Some(packet)) if lying.takes(&packet, asked.elapsed(), arrival) => {
-                        lying.take(packet, arrival);
+                    Ok(Some(packet)) if lying.takes(&packet, stamps, waited, arrival) => {
+                        lying.take(packet, stamps, arrival);
                         continue;
                     }
                     _ => {}
                 }
             }
-            if let Some(lying) = ready.take() {
-                for (packet, arrival) in lying.came(info, self.last) {
-                    self.offer(packet, arrival)?;
-                }
+            for (packet, arrival) in ready.take().into_iter().flat_map(Ready::came) {
+                flow.note(arrival);
+                self.offer(packet, arrival, arrival)?;
             }
-            match read? {
-                Some(packet) => self.offer(packet, arrival)?,
-                None => return Ok(()),
+            let (packet, failed) = match read {
+                Ok(packet) => (packet, None),
+                // What is held back was read.
+                Err(e) => (None, Some(e)),
+            };
+            let ended = packet.is_none();
+            for (packet, arrival, due) in flow.next(packet, arrival, waited) {
+                self.offer(packet, arrival, due)?;
+            }
+            if ended {
+                return failed.map_or(Ok(()), Err);
             }
         }
     }
 
-    fn offer(&mut self, packet: ffmpeg::Packet, arrival: Mono) -> Result<(), CaptureError> {
-        self.last = self.last.max(arrival);
-        if self.queue.offer(packet, arrival) { Ok(()) } else { Err(CaptureError::Stopped) }
+    fn offer(&mut self, packet: ffmpeg::Packet, arrival: Mono, due: Mono) -> Result<(), CaptureError> {
+        self.last = self.last.max(due);
+        if self.queue.offer(packet, arrival, due) { Ok(()) } else { Err(CaptureError::Stopped) }
+    }
+}
+
+/// The flow of packets: which of them a network held back, and when they were due.
+///
+/// After a pause the first one waits for the second. If they come faster than usual,
+/// and so many that they may be those of the pause, each is due its interval after the
+/// one before, from the pause's beginning on, until they have caught up.
+#[derive(Default)]
+struct Flow {
+    /// When the last ones were due.
+    usual: VecDeque<Mono>,
+    held: Option<HeldBack>,
+    /// What has been held back comes.
+    catches_up: Option<Hurry>,
+}
+
+/// Packets come faster than usual.
+#[derive(Debug, Clone, Copy)]
+struct Hurry {
+    /// Since when, and how many.
+    since: Mono,
+    packets: u32,
+    /// What they usually are apart.
+    interval: Duration,
+}
+
+impl Hurry {
+    /// Whether they still do at `now`: at twice the pace, at least.
+    fn goes_on(self, now: Mono) -> bool {
+        now.since(self.since) < LAY_READY + (self.interval / 2).saturating_mul(self.packets)
+    }
+}
+
+/// What came after a pause, until it is known whether it was held back.
+struct HeldBack {
+    /// When the pause began, and when it was over.
+    since: Mono,
+    over: Mono,
+    interval: Duration,
+    packets: Vec<(ffmpeg::Packet, Mono)>,
+}
+
+impl HeldBack {
+    fn hurry(&self) -> Hurry {
+        let packets = u32::try_from(self.packets.len()).unwrap_or(u32::MAX);
+        Hurry { since: self.over, packets, interval: self.interval }
+    }
+
+    /// Half of what usually comes in such a time.
+    fn is_enough(&self) -> bool {
+        let Hurry { packets, interval, .. } = self.hurry();
+        packets >= 2 && interval.saturating_mul(2).saturating_mul(packets) >= self.over.since(self.since)
+    }
+}
+
+impl Flow {
+    fn note(&mut self, due: Mono) {
+        if self.usual.len() == REMEMBERED {
+            self.usual.pop_front();
+        }
+        self.usual.push_back(due);
+    }
+
+    /// What packets are usually apart, as far as it is known.
+    fn interval(&self) -> Option<Duration> {
+        let between = u32::try_from(self.usual.len().checked_sub(1)?).ok()?;
+        self.usual.back()?.since(*self.usual.front()?).checked_div(between)
+    }
+
+    /// The next packet, which arrived now and was waited for so long, or the end. Gives
+    /// those that need not wait any more, with their arrival and when they were due.
+    fn next(
+        &mut self,
+        packet: Option<ffmpeg::Packet>,
+        now: Mono,
+        waited: Duration,
+    ) -> Vec<(ffmpeg::Packet, Mono, Mono)> {
+        let mut out = Vec::new();
+        let mut packet = packet;
+        if let Some(mut held) = self.held.take() {
+            let taken = packet.take_if(|_| held.hurry().goes_on(now));
+            let goes_on = taken.is_some();
+            held.packets.extend(taken.map(|packet| (packet, now)));
+            if held.is_enough() {
+                self.catches_up = Some(held.hurry());
+            } else if goes_on {
+                self.held = Some(held);
+                return out;
+            }
+            for (packet, arrival) in held.packets {
+                self.pass(packet, arrival, &mut out);
+            }
+        }
+        let Some(packet) = packet else { return out };
+        let pause = self.interval().filter(|interval| waited > PAUSE && waited > *interval * UNUSUAL);
+        match (pause, self.usual.back()) {
+            (Some(interval), Some(last)) => {
+                self.catches_up = None;
+                self.held = Some(HeldBack { since: *last, over: now, interval, packets: vec![(packet, now)] });
+            }
+            _ => self.pass(packet, now, &mut out),
+        }
+        out
+    }
+
+    fn pass(&mut self, packet: ffmpeg::Packet, arrival: Mono, out: &mut Vec<(ffmpeg::Packet, Mono, Mono)>) {
+        let hurry = self.catches_up.filter(|hurry| hurry.goes_on(arrival));
+        let follows = hurry.zip(self.usual.back()).map(|(hurry, last)| last.plus(hurry.interval));
+        let due = follows.filter(|due| *due < arrival);
+        self.catches_up = hurry.filter(|_| due.is_some());
+        self.catches_up.iter_mut().for_each(|hurry| hurry.packets = hurry.packets.saturating_add(1));
+        let due = due.unwrap_or(arrival);
+        self.note(due);
+        out.push((packet, arrival, due));
     }
 }
 
@@ -321,40 +465,49 @@ struct Ready {
     /// When opening began, and when it was done.
     began: Mono,
     opened: Mono,
+    /// None came before.
+    after: Mono,
+    /// What they are apart, as far as it is known.
+    interval: Option<Duration>,
     packets: Vec<ffmpeg::Packet>,
+    stamps: Vec<Stamps>,
     bytes: usize,
     /// When the last one was fetched.
     end: Mono,
 }
 
 impl Ready {
-    fn new(began: Mono, opened: Mono) -> Ready {
-        Ready { began, opened, packets: Vec::new(), bytes: 0, end: opened }
+    fn new(began: Mono, opened: Mono, after: Mono, interval: Option<Duration>) -> Ready {
+        let (packets, stamps, bytes, end) = (Vec::new(), Vec::new(), 0, opened);
+        Ready { began, opened, after, interval, packets, stamps, bytes, end }
     }
 
     /// Whether this packet, which was waited for so long, is one of them.
-    fn takes(&self, packet: &ffmpeg::Packet, waited: Duration, now: Mono) -> bool {
-        waited < LAY_READY
+    fn takes(&self, packet: &ffmpeg::Packet, stamps: Stamps, waited: Duration, now: Mono) -> bool {
+        (waited < LAY_READY || waited < RESTS && self.stamps_run(stamps, now))
             && now.since(self.opened) < BACKLOG_WITHIN
             && self.packets.len() < BACKLOG_PACKETS
             && self.bytes.saturating_add(packet.size()) <= BACKLOG_BYTES
     }
 
-    fn take(&mut self, packet: ffmpeg::Packet, now: Mono) {
+    /// Whether stamps have run at several times the pace since opening was done.
+    fn stamps_run(&self, stamps: Stamps, now: Mono) -> bool {
+        let first = self.stamps.iter().find_map(|stamps| stamps.in_order_us());
+        let run = first.zip(stamps.in_order_us()).and_then(|(first, now)| now.checked_sub(first));
+        let run = Duration::from_micros(run.and_then(|us| u64::try_from(us).ok()).unwrap_or(0));
+        run / STAMPS_RUN > now.since(self.opened)
+    }
+
+    fn take(&mut self, packet: ffmpeg::Packet, stamps: Stamps, now: Mono) {
         self.bytes = self.bytes.saturating_add(packet.size());
         self.packets.push(packet);
+        self.stamps.push(stamps);
         self.end = now;
     }
 
-    /// Each with its arrival, none before `after`.
-    fn came(self, info: &StreamInfo, after: Mono) -> impl Iterator<Item = (ffmpeg::Packet, Mono)> {
-        let stamps: Vec<Stamps> = match info.has_clock {
-            true => self.packets.iter().map(|packet| info.stamps(packet)).collect(),
-            false => vec![Stamps::default(); self.packets.len()],
-        };
-        // What an encoder notes or a demuxer makes up need not be what comes.
-        let interval = info.frame_interval.filter(|_| info.counted);
-        let arrivals = backlog(&stamps, interval, self.began, after, self.end);
+    /// Each with its arrival.
+    fn came(self) -> impl Iterator<Item = (ffmpeg::Packet, Mono)> {
+        let arrivals = backlog(&self.stamps, self.interval, self.began, self.after, self.end);
         self.packets.into_iter().zip(arrivals)
     }
 }
@@ -381,7 +534,7 @@ impl Pace {
 }
 
 /// The sending end: bounded. A camera does not wait, so when the decoder lags
-/// ten seconds behind, everything up to the next keyframe is dropped and
+/// twenty seconds behind, everything up to the next keyframe is dropped and
 /// counted; a file waits.
 struct Queue {
     sender: Sender<Message>,
@@ -409,7 +562,7 @@ impl Queue {
     fn send_packet(&self, packet: ffmpeg::Packet, arrival: Mono) -> bool {
         loop {
             if let Some(place) = Place::take(&self.queued, packet.size()) {
-                return self.send(Message::Packet { packet, arrival, place });
+                return self.send(Message::Packet { packet, arrival, due: arrival, place });
             }
             if !self.interrupt.sleep(Duration::from_millis(5)) {
                 return false;
@@ -418,7 +571,7 @@ impl Queue {
     }
 
     /// Never waits. False when nobody listens.
-    fn offer(&mut self, packet: ffmpeg::Packet, arrival: Mono) -> bool {
+    fn offer(&mut self, packet: ffmpeg::Packet, arrival: Mono, due: Mono) -> bool {
         if self.skipping && !packet.is_key() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return true;
@@ -427,7 +580,7 @@ impl Queue {
             self.drop_until_a_keyframe();
             return true;
         };
-        match self.sender.try_send(Message::Packet { packet, arrival, place }) {
+        match self.sender.try_send(Message::Packet { packet, arrival, due, place }) {
             Ok(()) => {
                 self.skipping = false;
                 true
@@ -462,7 +615,76 @@ mod tests {
         if key {
             packet.set_flags(ffmpeg::packet::Flags::KEY);
         }
-        assert!(queue.offer(packet, Mono::ZERO));
+        assert!(queue.offer(packet, Mono::ZERO, Mono::ZERO));
+    }
+
+    /// Delays, in ms, by which packets of one each 80 ms are late at the end of a pause
+    /// of five seconds, and how long after the pause each was passed on. Those of the
+    /// pause come first, if any were held back; then the usual ones.
+    fn after_a_pause(held_back: u64, comes_ms: impl Fn(u64) -> u64) -> Vec<(u64, u64)> {
+        let at = |ms: u64| Mono::from_micros(100_000_000 + ms * 1000);
+        let mut flow = Flow::default();
+        let mut passed = Vec::new();
+        (0..=40).for_each(|n| flow.note(at(n * 80)));
+        let (pause, mut last) = (3200 + 5000, 3200);
+        for n in 0..held_back + 100 {
+            let now = pause + if n < held_back { comes_ms(n) } else { comes_ms(held_back) + (n - held_back) * 80 };
+            let waited = Duration::from_millis(now - last);
+            last = now;
+            for (_, arrival, due) in flow.next(Some(ffmpeg::Packet::new(1000)), at(now), waited) {
+                assert!(due <= arrival && arrival <= at(now));
+                passed.push((arrival.since(due).as_millis() as u64, now - pause));
+            }
+        }
+        passed
+    }
+
+    #[test]
+    fn what_was_held_back_comes_faster_than_usual_and_was_due_in_the_pause() {
+        for comes in [|n| n / 20, |n| n + n / 20 * 120, |n| n * 30] {
+            let passed = after_a_pause(62, comes);
+            assert!(passed.len() >= 161, "{passed:?}");
+            for (n, (late, _)) in (0..62).zip(&passed) {
+                let truth = 5000 + comes(n) - (n + 1) * 80;
+                assert!(late.abs_diff(truth) <= 1, "{n}: {late} instead of {truth}");
+            }
+            // Nothing waits for the next burst.
+            assert!(passed[61].1 <= comes(61), "{passed:?}");
+        }
+    }
+
+    #[test]
+    fn a_camera_that_has_paused_is_not_late() {
+        let passed = after_a_pause(0, |_| 0);
+        assert!(passed.len() >= 99 && passed.iter().all(|(late, _)| *late == 0), "{passed:?}");
+        // Three at once are not what five seconds would have brought.
+        let passed = after_a_pause(3, |_| 0);
+        assert!(passed.len() >= 102 && passed.iter().all(|(late, _)| *late == 0), "{passed:?}");
+    }
+
+    #[test]
+    fn what_was_lost_in_a_pause_makes_nothing_late_for_ever() {
+        let passed = after_a_pause(45, |_| 0);
+        assert!(passed.len() >= 140 && passed.iter().rev().take(20).all(|(late, _)| *late == 0), "{passed:?}");
+    }
+
+    #[test]
+    fn a_slow_camera_pauses_all_the_time() {
+        let mut flow = Flow::default();
+        for n in 0..20u32 {
+            let now = Mono::from_secs_f64(f64::from(n) * 3.0);
+            let passed = flow.next(Some(ffmpeg::Packet::new(1000)), now, Duration::from_secs(3));
+            assert!(passed.len() == 1 && passed[0].2 == now, "{n}");
+        }
+    }
+
+    #[test]
+    fn what_waits_for_the_second_one_is_passed_on_at_the_end() {
+        let mut flow = Flow::default();
+        (0..40).for_each(|n| flow.note(Mono::from_secs_f64(f64::from(n) * 0.08)));
+        let now = Mono::from_secs_f64(9.0);
+        assert_eq!(flow.next(Some(ffmpeg::Packet::new(1000)), now, Duration::from_secs(6)).len(), 0);
+        assert_eq!(flow.next(None, now, Duration::from_secs(1)).len(), 1);
     }
 
     #[test]

@@ -151,6 +151,11 @@ impl PacketRing {
         self.keys.iter().rev().copied().find(|key| self.get(*key).is_some_and(|held| held.at <= at))
     }
 
+    /// Number of the newest keyframe whose picture was taken no later than `at`.
+    pub fn key_taken_before(&self, at: Mono) -> Option<u64> {
+        self.keys.iter().rev().copied().find(|key| self.get(*key).is_some_and(|held| held.taken <= at))
+    }
+
     /// All packets from `number` on, oldest first.
     pub fn from(&self, number: u64) -> impl Iterator<Item = &Held> {
         let skip = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);

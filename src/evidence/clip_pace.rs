@@ -1,12 +1,14 @@
 //! A clip's own time: when each of its packets is shown. Pure: stamps and arrivals
 //! come in.
 //!
-//! A camera's stamps say how its pictures follow each other better than their
-//! arrival does, as long as they keep real time. So a packet is as far from the one
-//! before it as their stamps are, if that leaves it within [`TOLERANCE`] of its
-//! arrival, and else as far as their arrivals are. Whatever the stamps do (stand
-//! still, jump, begin anew, run too slowly), a clip lasts as long as its packets took
-//! to arrive, and no picture is further than the tolerance from its place.
+//! A packet's arrival here is when it would have arrived without a network that holds
+//! it back: its place on the time line that events go by. A camera's stamps say how its
+//! pictures follow each other better than their arrival does, as long as they keep real
+//! time. So a packet is as far from the one before it as their stamps are, if that
+//! leaves it within [`TOLERANCE`] of its arrival, and else as far as their arrivals are.
+//! Whatever the stamps do (stand still, jump, begin anew, run too slowly), a clip lasts
+//! as long as its packets took to arrive, and no picture is further than the tolerance
+//! from its place.
 
 use std::time::Duration;
 

@@ -281,7 +281,7 @@ mod tests {
         let stats = CameraStats::default();
         stats.frame_arrived(Mono::from_micros(1_000_000));
         stats.light(crate::domain::Light::Infrared);
-        stats.timed_by(crate::capture::TimedBy::OffPace(0.84));
+        stats.timed_by(crate::capture::TimedBy::OffPace { pace: 0.84, over: std::time::Duration::from_secs(3) });
         stats.failed_looks.store(2, std::sync::atomic::Ordering::Relaxed);
         stats.looked.record(Duration::from_millis(30));
         stats.committed.record(Duration::from_millis(40));

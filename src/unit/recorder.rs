@@ -1,8 +1,8 @@
 //! One camera's clips: packets from the ring, from before a sighting to after it,
 //! handed to the evidence writer as they are.
 //!
-//! A packet's place in time is its arrival (in a recording its place on the time
-//! line), never its stamp: cameras' stamps jump. Where the ring holds no keyframe to
+//! A packet's place in time is that of its picture on the time line, as for events:
+//! by stamps that keep real time, else by arrival. Where the ring holds no keyframe to
 //! begin with, a clip begins with the next one, and the writer is told what it misses.
 
 use uuid::Uuid;
@@ -101,7 +101,7 @@ impl Recorder {
         }
     }
 
-    /// A clip begins with packet `first` of the ring, which arrived at `from`.
+    /// A clip begins with packet `first` of the ring, whose picture was taken at `from`.
     fn begin(&mut self, first: u64, from: Mono, ids: &mut IdMaker, reporter: &Reporter) {
         let Some(stream) = self.stream.clone() else { return };
         let stamp = reporter.clock().stamp(from);
@@ -121,8 +121,8 @@ impl Recorder {
     /// While a clip waits for a keyframe: is one there?
     fn look_for_keyframe(&mut self, ring: &PacketRing, ids: &mut IdMaker, reporter: &Reporter) {
         while let Some(held) = ring.get(self.looked) {
-            match self.plan.packet(held.at) {
-                ClipStep::Wait if held.key => return self.begin(self.looked, held.at, ids, reporter),
+            match self.plan.packet(held.taken) {
+                ClipStep::Wait if held.key => return self.begin(self.looked, held.taken, ids, reporter),
                 ClipStep::Wait => self.looked += 1,
                 ClipStep::GiveUp(sightings) => return self.missed(sightings, MissedWhy::NoKeyframe),
                 ClipStep::Nothing | ClipStep::Write | ClipStep::End => return,
@@ -148,7 +148,8 @@ impl Recorder {
         clip.torn |= oldest > clip.next;
         let mut number = clip.next.max(oldest);
         for held in ring.from(number) {
-            let at = held.at;
+            // Pictures need not be shown in the order in which they are decoded.
+            let at = held.taken.max(clip.to);
             match self.plan.packet(at) {
                 ClipStep::Write => {}
                 ClipStep::Nothing | ClipStep::End | ClipStep::Wait | ClipStep::GiveUp(_) => {
@@ -194,6 +195,6 @@ impl Recorder {
 /// is. Of the last clip, which ended before `wanted`, it repeats the end where
 /// that is needed to begin with a keyframe.
 fn first_packet(ring: &PacketRing, wanted: Mono) -> Option<(u64, Mono)> {
-    let number = ring.key_before(wanted).or(ring.key_from(0))?;
-    ring.get(number).map(|held| (number, held.at))
+    let number = ring.key_taken_before(wanted).or(ring.key_from(0))?;
+    ring.get(number).map(|held| (number, held.taken))
 }

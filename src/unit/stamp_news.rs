@@ -56,7 +56,7 @@ mod tests {
         let at = Mono::from_secs_f64;
         let mut news = StampNews::default();
         assert_eq!(news.update(TimedBy::Stamps, at(0.0)), None);
-        let told = news.update(TimedBy::OffPace(0.84), at(1.0));
+        let told = news.update(TimedBy::OffPace { pace: 0.84, over: Duration::from_secs(3) }, at(1.0));
         assert_eq!(told, Some((Phase::Untimed, Some("its time stamps run at 0.84 of real time".to_owned()))));
         for second in 2..100 {
             // It is lost and found all the time.

@@ -153,9 +153,9 @@ impl Vision {
             watch.stats.dropped.store(reader.dropped.load(Relaxed), Relaxed);
             match message {
                 Ok(Message::Opened { info, recording }) => watch.opened(&info, recording, &beat),
-                Ok(Message::Packet { packet, arrival, place }) => {
+                Ok(Message::Packet { packet, arrival, due, place }) => {
                     drop(place);
-                    watch.packet(packet, arrival);
+                    watch.packet(packet, arrival, due);
                 }
                 Ok(Message::Lost { why }) => watch.lost(why),
                 Ok(Message::Ended) => {
@@ -182,6 +182,8 @@ struct Stream {
     recording: bool,
     /// Pictures are waiting.
     behind: bool,
+    /// When the latest picture was taken of which a packet came.
+    latest: Mono,
     last_stamp: i64,
     info: StreamInfo,
     live: LiveTimeline,
@@ -191,20 +193,21 @@ struct Stream {
 
 impl Stream {
     /// Takes in a packet, with its time.
-    fn push(&mut self, mut packet: ffmpeg::Packet, arrival: Mono) {
+    fn push(&mut self, mut packet: ffmpeg::Packet, arrival: Mono, due: Mono) {
         let stamps = self.info.stamps(&packet);
         if let Some(media) = &mut self.media {
             media.push(packet, stamps);
             return self.push_placed();
         }
-        let taken = self.live.at(stamps, arrival);
+        let taken = self.live.at(stamps, arrival, due);
         if !self.info.has_clock {
             // Whoever reads its stamps finds times that mean something.
             self.last_stamp = self.info.time_unit().stamp(taken.as_micros()).max(self.last_stamp.saturating_add(1));
             packet.set_pts(Some(self.last_stamp));
             packet.set_dts(Some(self.last_stamp));
         }
-        self.decoder.push(packet, arrival, taken);
+        self.latest = self.latest.max(taken);
+        self.decoder.push(packet, due, taken);
     }
 
     /// Takes in those packets of a recording whose place is known.
@@ -316,6 +319,7 @@ impl Watching {
                     decoder,
                     recording,
                     behind: false,
+                    latest: Mono::ZERO,
                     last_stamp: i64::MIN,
                     // What an encoder notes need not be what comes.
                     live: LiveTimeline::new(info.frame_interval.filter(|_| info.counted), info.has_clock),
@@ -364,7 +368,7 @@ impl Watching {
         }
     }
 
-    fn packet(&mut self, packet: ffmpeg::Packet, arrival: Mono) {
+    fn packet(&mut self, packet: ffmpeg::Packet, arrival: Mono, due: Mono) {
         self.stats.frame_arrived(arrival);
         self.available = arrival;
         if std::mem::take(&mut self.reopened) && self.lost.is_some() && !self.media_time {
@@ -377,7 +381,7 @@ impl Watching {
         }
         let Some(stream) = &mut self.stream else { return };
         self.coverage.received();
-        stream.push(packet, arrival);
+        stream.push(packet, arrival, due);
         let by = stream.media.is_none().then(|| stream.live.timed_by());
         if let Some(recorder) = &mut self.recorder {
             recorder.packets(stream.decoder.ring(), &mut self.ids, &self.reporter);
@@ -385,7 +389,7 @@ impl Watching {
         if !stream.decoder.is_decoding() {
             // Watched by its packets: nothing moves.
             self.last_picture = boot_time_now();
-            self.coverage.watched(arrival);
+            self.coverage.watched(if self.media_time { arrival } else { stream.latest });
         }
         if let Some(by) = by {
             self.timed_by(by, arrival);
@@ -534,7 +538,7 @@ impl Watching {
         if first {
             tracing::info!("the first picture is analysed");
         }
-        self.coverage.watched(self.available);
+        self.coverage.watched(if self.media_time { self.available } else { self.frame.at });
         self.last_picture = now;
         self.fruitless = false;
         if self.lost.take().is_some() {
@@ -606,9 +610,15 @@ impl Watching {
         if !self.media_time {
             let (reporter, ids) = (&self.reporter, &mut self.ids);
             let mut make = |at: Mono| ids.make(reporter.clock().stamp(at).t);
-            // Pictures that wait to be looked at are not missing.
-            let at = if self.stream.is_some() { self.available.min(now) } else { now };
-            self.analysis.tick(at, &mut make, &mut self.happenings);
+            // Pictures that wait to be looked at, or that a network holds back, are not
+            // missing: as long as there is a stream, time passes by its pictures.
+            let at = match &self.stream {
+                None => Some(now),
+                Some(stream) => (!stream.behind).then_some(stream.latest.min(now)),
+            };
+            if let Some(at) = at {
+                self.analysis.tick(at, &mut make, &mut self.happenings);
+            }
         }
         if let Some(w) = self.coverage.tick(now) {
             self.drafts.push(self.reporter.watch(&w));

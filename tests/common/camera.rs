@@ -102,7 +102,11 @@ pub struct Whims {
     pub stamps_are_garbage: bool,
     /// What it makes of the time since its first picture, in ticks of 90 kHz.
     pub stamps: Option<fn(u32) -> u32>,
-    /// The time of each packet's picture since the first, in ticks, and when it was sent.
+    /// What is taken for so many ticks from the first on, in each round of so many, is
+    /// held back on its way and handed over at once.
+    pub held_back: Option<(u32, u32, u32)>,
+    /// The time of each packet's picture since the first, in ticks, and when it was sent,
+    /// or would have been.
     pub sent: Mutex<Vec<(u32, SystemTime)>>,
     /// Connections so far.
     pub connections: AtomicU64,
@@ -283,6 +287,7 @@ fn play(client: &mut TcpStream, source: &Source, running: &AtomicBool, whims: &W
     let mut sent = 0;
     let mut bits = Bits(0);
     let mut first = None;
+    let mut held = Vec::new();
     while running.load(Ordering::SeqCst) && whims.hangs_up_after.is_none_or(|n| sent < n) {
         let Ok(n) = source.rtp.recv(&mut packet[INTERLEAVED..]) else { continue };
         if whims.silent.load(Ordering::SeqCst) {
@@ -305,10 +310,16 @@ fn play(client: &mut TcpStream, source: &Source, running: &AtomicBool, whims: &W
             let any = (u64::from(stamp).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
             header[4..8].copy_from_slice(&any.to_be_bytes());
         }
-        if client.write_all(&packet[..n + INTERLEAVED]).is_err() {
+        held.extend_from_slice(&packet[..n + INTERLEAVED]);
+        sent += 1;
+        let is_held = |(round, from, ticks_long): (u32, u32, u32)| (from..from + ticks_long).contains(&(ticks % round));
+        if whims.held_back.is_some_and(is_held) {
+            continue;
+        }
+        if client.write_all(&held).is_err() {
             return;
         }
-        sent += 1;
+        held.clear();
     }
     let _ = client.shutdown(Shutdown::Both);
 }

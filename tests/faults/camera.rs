@@ -148,12 +148,44 @@ fn stamps_that_do_not_keep_real_time_give_way_to_arrival() {
         assert!(told.contains(why) || (is_pace && told.contains("do not keep real time")), "{event}");
     }
     let health = wait_health(&subscriber, "health names them", |h| of(h, "constant")["time"]["by"] == "arrival");
-    assert!(of(&health, "slow")["time"]["why"].as_str().unwrap().contains("of real time"), "{health}");
+    assert!(of(&health, "slow")["time"]["why"].as_str().unwrap().contains("real time"), "{health}");
     assert_eq!(of(&health, "honest")["time"]["by"], "stamps", "{health}");
     assert_eq!(events(&unit, "honest", "untimed") + events(&unit, "honest", "timed"), 0);
     let end = daemon.terminate();
     assert_eq!(end.code, Some(0), "{}", end.log);
     assert!(end.log.lines().any(|line| line.contains("WARN") && line.contains("its time stamps stand still")));
+}
+
+/// For six seconds of fifteen nothing comes, then all of it at once: with the camera's
+/// stamps, and with such as say nothing.
+#[test]
+fn what_a_network_holds_back_is_seen_with_its_own_times() {
+    const SECOND: u32 = 90_000;
+    let held_back = Some((1_353_600, 2 * SECOND, 6 * SECOND));
+    let broker = Broker::start();
+    let honest = street(Whims { held_back, ..Whims::default() });
+    let constant = street(Whims { held_back, stamps: Some(|_| 90_000), ..Whims::default() });
+    let text = network("honest", &honest) + &network("constant", &constant);
+    let unit = Unit::new(&(text + &rest(&broker)));
+    let daemon = unit.start();
+    for (name, camera) in [("honest", &honest), ("constant", &constant)] {
+        for (dir, seconds) in [("left", 4.2), ("right", 9.8)] {
+            let what = format!("{name} sees what goes {dir}");
+            let event = unit.wait_event(&what, |e| e["kind"] == "crossing" && e["cam"] == name && e["dir"] == dir);
+            let t = UtcMillis::parse(event["t"].as_str().unwrap()).unwrap();
+            let off = sent_at(camera, seconds).into_iter().map(|sent| (t.0 - sent.0).abs()).min();
+            assert!(off < Some(1_500), "{what} at {t}, {off:?} ms off");
+        }
+    }
+    assert_eq!(events(&unit, "honest", "untimed") + events(&unit, "honest", "lost"), 0);
+    let end = daemon.terminate();
+    assert_eq!(end.code, Some(0), "{}", end.log);
+    // Waiting is not blindness if all of it is looked at in the end.
+    let blind = |name: &str| {
+        let watch = unit.rows().into_iter().map(|row| row.event).find(|e| e["kind"] == "watch" && e["cam"] == name);
+        watch.unwrap()["blind_s"].as_f64().unwrap()
+    };
+    assert!(blind("honest") < 6.0, "{}", blind("honest"));
 }
 
 /// Two seconds of the street, then all of it in another size.

@@ -226,11 +226,14 @@ fn programs_that_write_something_else_are_told_so() {
     let program =
         |script: &str, format: &str| format!("{{ command = [\"sh\", \"-c\", '{script}'], format = \"{format}\" }}");
     let seconds = Duration::from_secs(8);
-    let why = endure("yes", &program("echo started >&2; exec yes hello", "h264"), seconds, &["'format'"]);
+    // Words of a program's arguments are not repeated.
+    let why = endure("yes", &program("echo sta\"\"rt\"\"ed >&2; exec yes hello", "h264"), seconds, &["'format'"]);
     assert!(why.contains("it said: started"), "{why}");
     endure("zeros", &program("exec cat /dev/zero", "hevc"), seconds, &["'format'"]);
     endure("noise", &program("exec cat /dev/urandom", "mpegts"), seconds, &["'format'", "nvalid"]);
-    let silent = program("echo \"ERROR: *** no cameras available ***\" >&2; exit 255", "h264");
+    let said = "ERROR: *** no cameras available ***";
+    let octal: String = said.bytes().map(|byte| format!("\\\\{byte:03o}")).collect();
+    let silent = program(&format!("printf \"{octal}\" >&2; exit 255"), "h264");
     let why = endure("no cameras", &silent, Duration::ZERO, &["the program ended"]);
     assert!(why.contains("it said: ERROR: *** no cameras available ***"), "{why}");
 }

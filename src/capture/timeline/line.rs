@@ -21,6 +21,14 @@ pub(super) const TOLERANCE_US: i64 = 500_000;
 /// Nothing came for so much longer than usual: what comes then is late by the
 /// network.
 const STALL_US: i64 = 250_000;
+/// A network that recovers hands over what it has held back faster than it was taken,
+/// however little: the delay has been smaller than ever since the stall within this
+/// time.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(2);
+/// By so much smaller, at least.
+const RECOVERY_US: i64 = 20_000;
+/// Pictures among which the one that is shown latest is looked for.
+const REORDERINGS: usize = 64;
 /// Smallest delays are kept for each second, for so many of them.
 const SECONDS: usize = 60;
 /// The pace of fewer seconds is not known.
@@ -47,14 +55,15 @@ pub(super) struct Line {
     minima: VecDeque<(Mono, i64)>,
     /// How fast the floor may rise.
     drift_ppm: i64,
-    /// Delay and arrival of the last sound stamp.
+    /// Delay of the last sound stamp, and arrival of the last of all.
     last: (i64, Mono),
-    /// What of the present delay the network accounts for.
-    stalled_us: i64,
+    /// What of the present delay the network accounts for, and since when it has not
+    /// grown less.
+    stalled: (i64, Mono),
     /// When the delay was last a small one, and what it was above the floor.
     on_line: (Mono, i64),
-    /// The latest that a picture is shown after it is decoded.
-    reordering_us: i64,
+    /// How much later than they were decoded the last pictures were shown.
+    reorderings: VecDeque<i64>,
 }
 
 impl Line {
@@ -66,9 +75,9 @@ impl Line {
             minima: VecDeque::from([(arrival, delay_us)]),
             drift_ppm: UNKNOWN_DRIFT_PPM,
             last: (delay_us, arrival),
-            stalled_us: 0,
+            stalled: (0, arrival),
             on_line: (arrival, 0),
-            reordering_us: i64::MIN,
+            reorderings: VecDeque::new(),
         }
     }
 
@@ -79,23 +88,35 @@ impl Line {
         let (last_delay, last_arrival) = self.last;
         let growth = delay_us.saturating_sub(last_delay);
         let stall = micros(arrival.since(last_arrival)).saturating_sub(micros(usual));
-        // A stalled network hands over all that it has held back, and quickly.
-        let passed = if stall > STALL_US { -growth.clamp(0, stall) } else { micros(arrival.since(last_arrival)) };
-        let stalled = self.stalled_us.saturating_sub(passed).clamp(0, lag.max(0));
+        self.last.1 = arrival;
+        let stalled = self.stalled(lag, if stall > STALL_US { growth.clamp(0, stall) } else { 0 }, arrival);
         // A slow camera's pictures that come all at once are apart by their interval.
         if lag < -TOLERANCE_US.saturating_add(micros(usual)) {
             return Judgement::Jumps;
         }
-        if lag.saturating_sub(stalled) > TOLERANCE_US {
-            return if growth > TOLERANCE_US / 2 { Judgement::Jumps } else { Judgement::OffPace };
+        if lag.saturating_sub(stalled.0) > TOLERANCE_US {
+            // What had been excused came all at once, with the stall.
+            let at_once = growth > TOLERANCE_US / 2 || self.stalled.0 > TOLERANCE_US / 2;
+            return if at_once { Judgement::Jumps } else { Judgement::OffPace };
         }
-        self.last = (delay_us, arrival);
-        self.stalled_us = stalled;
+        self.last.0 = delay_us;
+        self.stalled = stalled;
         if lag <= TOLERANCE_US / 5 {
             self.on_line = (arrival, lag.max(0));
         }
         self.lower(delay_us, arrival, floor);
         if self.runs_ahead() { Judgement::OffPace } else { Judgement::Sound }
+    }
+
+    /// What the network accounts for of what a packet is late, after a stall that added
+    /// so much.
+    fn stalled(&self, lag: i64, added: i64, arrival: Mono) -> (i64, Mono) {
+        let (before, since) = self.stalled;
+        let now = before.min(lag.max(0)).saturating_add(added).min(lag.max(0));
+        if added > 0 || now <= before.saturating_sub(RECOVERY_US) {
+            return (now, arrival);
+        }
+        if arrival.since(since) <= RECOVERS_WITHIN { (before, since) } else { (0, arrival) }
     }
 
     /// The smallest delay at `arrival`: it is allowed to grow as fast as clocks
@@ -160,14 +181,19 @@ impl Line {
     }
 
     /// Stamps per second of real time, since they began to fall behind or, if they
-    /// run ahead, as far as is remembered.
-    pub(super) fn pace(&self, delay_us: i64, arrival: Mono) -> f64 {
-        let (since, lag) = match (self.runs_ahead(), self.minima.front()) {
-            (true, Some((first, delay))) => (*first, delay.saturating_sub(self.floor_us)),
-            _ => self.on_line,
+    /// run ahead, as far as is remembered; and how long that is.
+    pub(super) fn pace(&self, delay_us: i64, arrival: Mono) -> (f64, Duration) {
+        // While delays shrink, a second's smallest is its last: the seconds are as far
+        // apart as these.
+        let whole = self.minima.iter().rev().nth(1);
+        let (grown, over) = match (self.runs_ahead(), self.minima.front(), whole) {
+            (true, Some((first, before)), Some((last, after))) => (after.saturating_sub(*before), last.since(*first)),
+            _ => {
+                let (since, lag) = self.on_line;
+                (delay_us.saturating_sub(self.floor_us).saturating_sub(lag), arrival.since(since))
+            }
         };
-        let grown = delay_us.saturating_sub(self.floor_us).saturating_sub(lag);
-        1.0 - grown as f64 / micros(arrival.since(since)).max(1) as f64
+        (1.0 - grown as f64 / micros(over).max(1) as f64, over)
     }
 
     /// How much the smallest delay has changed since the beginning.
@@ -180,9 +206,24 @@ impl Line {
     /// was taken: with the smallest delay and the latest showing it would have arrived
     /// the moment it was.
     pub(super) fn at(&mut self, stamp_us: i64, reordering_us: i64) -> Mono {
-        self.reordering_us = self.reordering_us.max(reordering_us);
-        let shown = stamp_us.saturating_add(reordering_us).saturating_sub(self.reordering_us);
+        if self.reorderings.len() == REORDERINGS {
+            self.reorderings.pop_front();
+        }
+        self.reorderings.push_back(reordering_us);
+        let shown = stamp_us.saturating_add(reordering_us).saturating_sub(self.latest_showing_us());
         Mono::from_micros(u64::try_from(shown.saturating_add(self.floor_us)).unwrap_or(0))
+    }
+}
+
+impl Line {
+    /// The latest that pictures are shown after they are decoded: what one picture
+    /// alone says may be a stamp astray.
+    fn latest_showing_us(&self) -> i64 {
+        let two = self.reorderings.iter().fold((i64::MIN, i64::MIN), |(most, next), us| match *us {
+            us if us > most => (us, most),
+            us => (most, next.max(us)),
+        });
+        if self.reorderings.len() == 1 { two.0 } else { two.1 }
     }
 }
 

@@ -21,6 +21,8 @@ const WITHOUT: u32 = 10;
 const SOUND_FOR: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(640));
 /// And have not drifted by more than this meanwhile.
 const SOUND_DRIFT_US: i64 = 100_000;
+/// Stamps of less time do not tell their pace: a packet may be late by a quarter of it.
+const TELLS_A_PACE: Duration = Duration::from_secs(2);
 /// What packets are apart as long as nothing is known of it.
 const UNKNOWN_INTERVAL: Duration = Duration::from_millis(40);
 
@@ -31,8 +33,13 @@ pub enum TimedBy {
     Stamps,
     /// Arrival: the source has no stamps.
     Untimed,
-    /// Arrival: stamps run at this pace, 1 being real time.
-    OffPace(f64),
+    /// Arrival: stamps do not keep real time.
+    OffPace {
+        /// At which pace they run, 1 being real time.
+        pace: f64,
+        /// How long it was measured.
+        over: Duration,
+    },
     /// Arrival: stamps jump.
     Jumping,
     /// Arrival: stamps are missing.
@@ -45,12 +52,14 @@ impl TimedBy {
         match self {
             TimedBy::Stamps => None,
             TimedBy::Untimed => Some("the source has no time stamps".to_owned()),
-            TimedBy::OffPace(pace) if pace.abs() < 0.05 => Some("its time stamps stand still".to_owned()),
-            // Measured over too little to be a pace.
-            TimedBy::OffPace(pace) if !(0.0..=4.0).contains(&pace) => {
-                Some("its time stamps do not keep real time".to_owned())
+            TimedBy::OffPace { pace, .. } if pace.abs() < 0.05 => Some("its time stamps stand still".to_owned()),
+            TimedBy::OffPace { pace, over } if over >= TELLS_A_PACE && (0.0..=4.0).contains(&pace) => {
+                Some(format!("its time stamps run at {pace:.2} of real time"))
             }
-            TimedBy::OffPace(pace) => Some(format!("its time stamps run at {pace:.2} of real time")),
+            TimedBy::OffPace { pace, .. } => {
+                let how = if pace < 1.0 { "slowly" } else { "fast" };
+                Some(format!("its time stamps do not keep real time: they run too {how}"))
+            }
             TimedBy::Jumping => Some("its time stamps jump about".to_owned()),
             TimedBy::Missing => Some("it sends no time stamps".to_owned()),
         }
@@ -95,9 +104,10 @@ impl LiveTimeline {
     }
 
     /// When the picture of the packet with these stamps, which arrived at `arrival`,
-    /// was taken. Never after its arrival. In the order of packets, it may be before
-    /// the one before it only if the stamps say so.
-    pub fn at(&mut self, stamps: Stamps, arrival: Mono) -> Mono {
+    /// was taken; without a network that holds packets back it would have arrived at
+    /// `due`, as far as is known without stamps. Never after its arrival. In the order
+    /// of packets, it may be before the one before it only if the stamps say so.
+    pub fn at(&mut self, stamps: Stamps, arrival: Mono, due: Mono) -> Mono {
         let usual = self.arrivals.first_interval().unwrap_or(UNKNOWN_INTERVAL);
         let by_stamp = match self.by {
             TimedBy::Untimed => None,
@@ -106,11 +116,11 @@ impl LiveTimeline {
         match by_stamp {
             Some(at) if self.by == TimedBy::Stamps => {
                 let at = at.min(arrival);
-                self.arrivals.note(arrival);
+                self.arrivals.note(due);
                 self.arrivals.set(at);
                 at
             }
-            _ => self.arrivals.time(arrival),
+            _ => self.arrivals.time(due),
         }
     }
 
@@ -139,8 +149,8 @@ impl LiveTimeline {
                 Some(at)
             }
             Judgement::OffPace => {
-                let pace = line.pace(delay_us, arrival);
-                self.distrust(TimedBy::OffPace(pace), arrival);
+                let (pace, over) = line.pace(delay_us, arrival);
+                self.distrust(TimedBy::OffPace { pace, over }, arrival);
                 self.begin(delay_us, arrival);
                 None
             }

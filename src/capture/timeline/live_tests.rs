@@ -45,7 +45,7 @@ fn watch(
         let taken = (n as f64 / fps * 1e6) as i64;
         // TCP: nothing overtakes.
         arrival = arrival.max(Mono::from_micros(BEGAN + (taken + delay(n, taken)) as u64));
-        let at = line.at(stamps(n, taken), arrival);
+        let at = line.at(stamps(n, taken), arrival, arrival);
         assert!(at <= arrival.plus(Duration::from_millis(1)), "picture {n} is ahead of its arrival");
         seen.times.push((taken as f64 / 1e6, at.as_secs_f64() - BEGAN as f64 / 1e6));
         seen.by.push(line.timed_by());
@@ -68,7 +68,7 @@ fn a_late_packet_does_not_move_the_time_of_its_frame() {
     let arrival = |pts: i64, delay: i64| Mono::from_micros((pts + 50_000_000 + delay) as u64);
     for (i, delay) in [30_000, 10_000, 12_000, 400_000, 11_000].into_iter().enumerate() {
         let pts = i as i64 * 1_000_000;
-        let at = line.at(both(pts), arrival(pts, delay));
+        let at = line.at(both(pts), arrival(pts, delay), arrival(pts, delay));
         if i > 0 {
             let error = at.as_micros() as i64 - (pts + 50_010_000);
             assert!(error.abs() < 2_000, "frame {i} is off by {error} us");
@@ -90,6 +90,21 @@ fn honest_stamps_are_exact_whatever_the_network_does() {
 }
 
 #[test]
+fn a_network_that_recovers_slowly_is_no_fault_of_the_stamps() {
+    // Nothing for eight seconds, then all of it at so many times the pace.
+    for recovers_at in [1.25, 1.67, 3.0] {
+        let delay = |n: i64, taken: i64| {
+            let into = (taken - 30 * SECOND).max(0) as f64;
+            let handed = 8e6 + into / recovers_at;
+            jitter(n, taken) + if taken < 30 * SECOND { 0 } else { (handed - into).max(0.0) as i64 }
+        };
+        let seen = watch(12.5, 120.0, |_, taken| both(7_000_000 + taken), delay);
+        assert_eq!((seen.last_by(), seen.changes()), (TimedBy::Stamps, 0), "{recovers_at}");
+        assert!(seen.worst_after(1.0) < 0.1, "{recovers_at}: {}", seen.worst_after(1.0));
+    }
+}
+
+#[test]
 fn a_camera_that_stamps_for_thirty_and_gives_a_thousandth_less_is_honest() {
     for pace in [0.999, 1.001] {
         let seen = watch(30.0, 1800.0, |_, taken| both((taken as f64 * pace) as i64), jitter);
@@ -108,7 +123,13 @@ fn stamps_off_the_pace_give_way_to_arrival_within_half_a_second_of_it() {
             assert_eq!(seen.changes(), 1, "{pace} {fps}");
             let told = seen.by.iter().find_map(|by| by.why()).unwrap();
             match seen.by.iter().find(|by| **by != TimedBy::Stamps).unwrap() {
-                TimedBy::OffPace(told) => assert!((told - pace).abs() < 0.2 * pace.max(0.2), "{pace} {fps}: {told}"),
+                TimedBy::OffPace { pace: measured, .. } => {
+                    let off = (measured - pace).abs();
+                    assert!(off < 0.2 * pace.max(0.2), "{pace} {fps}: {measured}");
+                    let number = told.strip_prefix("its time stamps run at ").and_then(|rest| rest.get(..4));
+                    let close = number.is_none_or(|number| (number.parse::<f64>().unwrap() - pace).abs() < 0.05);
+                    assert!(close, "{pace} {fps}: {told}");
+                }
                 by => assert!(*by == TimedBy::Jumping && (fps == 2.0 || pace == 10.0), "{pace} {fps}: {told}"),
             }
         }
@@ -201,9 +222,18 @@ fn pictures_that_are_shown_out_of_order_are_in_their_place() {
     for n in 0..300 {
         let stamps = Stamps { pts_us: Some((show(n) + 1) * interval), dts_us: Some(n * interval) };
         let arrival = Mono::from_micros((BEGAN as i64 + n * interval + jitter(n, 0)) as u64);
-        let at = line.at(stamps, arrival).as_micros() as i64 - BEGAN as i64;
+        let at = line.at(stamps, arrival, arrival).as_micros() as i64 - BEGAN as i64;
         let taken = (show(n) - 2) * interval;
         assert!(n < 6 || (at - taken).abs() < 20_000, "{n}: {}", at - taken);
+    }
+    // One that claims to be shown four seconds later makes no other older.
+    let mut line = LiveTimeline::new(None, true);
+    for n in 0..300 {
+        let shown = n * interval + if n == 50 { 3_900_000 } else { 2 * interval };
+        let stamps = Stamps { pts_us: Some(shown), dts_us: Some(n * interval) };
+        let arrival = Mono::from_micros((BEGAN as i64 + n * interval) as u64);
+        let late = arrival.since(line.at(stamps, arrival, arrival));
+        assert!(late < Duration::from_millis(300), "{n}: {late:?}");
     }
     // The same without stamps for decoding, and the other way round.
     let pts_only = |n: i64, _: i64| Stamps { pts_us: Some(show(n) * interval), dts_us: None };
@@ -222,7 +252,7 @@ fn a_camera_that_pauses_its_stream_with_its_stamps_is_late_for_a_moment_only() {
     for n in 0..6000 {
         let taken = n * 40_000;
         let arrival = Mono::from_micros((BEGAN as i64 + taken + paused(taken) + jitter(n, 0)) as u64);
-        let late = arrival.since(line.at(both(taken), arrival));
+        let late = arrival.since(line.at(both(taken), arrival, arrival));
         let since_pause = taken % (60 * SECOND);
         assert!(since_pause < 4 * SECOND || late < Duration::from_millis(600), "{n}: {late:?}");
     }
@@ -237,7 +267,7 @@ proptest! {
         let base = super::super::TimeBase { numerator: 1, denominator: 90_000 };
         for (i, (pts, dts)) in stamps.into_iter().enumerate() {
             let now = Mono::from_micros(1_000_000 + i as u64 * 40_000);
-            let at = line.at(base.stamps(pts, dts), now);
+            let at = line.at(base.stamps(pts, dts), now, now);
             prop_assert!(at <= now.plus(Duration::from_millis(1)));
             // Once they are found out, which takes some packets.
             prop_assert!(i < 30 || now.since(at) < Duration::from_millis(1100), "{} {:?}", i, now.since(at));

@@ -61,7 +61,7 @@ const MAX_REORDERING_US: i64 = 4_000_000;
 impl Stamps {
     /// The stamp that grows from packet to packet, if both are sound. Nothing is shown
     /// before it is decoded: a stamp that says so was made up, behind a stray one.
-    fn in_order_us(self) -> Option<i64> {
+    pub fn in_order_us(self) -> Option<i64> {
         match (self.pts_us, self.dts_us) {
             (Some(pts), Some(dts)) => Some(dts.min(pts)),
             (pts, dts) => dts.or(pts),

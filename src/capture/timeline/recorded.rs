@@ -19,6 +19,11 @@ const SMALL_STEP: Duration = Duration::from_secs(1);
 const SMALL_STEP_INTERVALS: u32 = 4;
 /// Packets that a long step waits for.
 const LOOK_AHEAD: usize = 25;
+/// Packets without a stamp for decoding at a recording's beginning: as many as pictures
+/// may be shown out of order.
+const UNDECIDED: usize = 16;
+/// So many long steps back among so many packets: stamps are of no use.
+const STEPS_BACK: (usize, u64) = (3, 250);
 /// Steps of good stamps whose median is the interval, at least and at most: what the
 /// container names may itself come from stray stamps.
 const STEPS: std::ops::RangeInclusive<usize> = 5..=31;
@@ -51,6 +56,19 @@ pub struct Recorded<T> {
     counted: bool,
     /// Stamp and place of the last packet.
     last: Option<(Option<i64>, Mono)>,
+    /// The last stamp as it was, and packets placed so far.
+    raw: Option<i64>,
+    count: u64,
+    /// Packets in a row whose stamps were not gone by, although they grew.
+    astray: usize,
+    /// Whether there are stamps for decoding.
+    has_dts: Option<bool>,
+    /// Last stamp before a long step forward, and where the step led.
+    left: Option<(i64, Mono)>,
+    /// The last long steps back.
+    back: VecDeque<u64>,
+    /// Long steps are no pauses: stamps go to and fro.
+    to_and_fro: bool,
     /// The last step that a stamp made.
     step_us: i64,
     /// By how much the first picture is shown later than it is decoded.
@@ -75,6 +93,13 @@ impl<T> Recorded<T> {
             interval: nominal,
             counted,
             last: None,
+            raw: None,
+            count: 0,
+            astray: 0,
+            has_dts: None,
+            left: None,
+            back: VecDeque::new(),
+            to_and_fro: false,
             step_us: 0,
             first_reordering_us: 0,
             latest: start,
@@ -109,14 +134,19 @@ impl<T> Recorded<T> {
 
     /// Places what is held as far as it can be judged.
     fn settle(&mut self) {
-        while let Some((_, stamps)) = self.held.front() {
-            let stamps = *stamps;
+        while let Some(stamps) = self.front() {
             let Some((at, believed)) = self.place(stamps) else { return };
             let Some((packet, _)) = self.held.pop_front() else { return };
+            // A clock that stands still while the other goes on tells nothing.
+            let stands_still = self.raw.is_some() && self.raw == stamps.in_order_us();
+            self.note(stamps, at, believed);
             if self.last.is_none() {
                 self.first_reordering_us = stamps.reordering_us().unwrap_or(0);
             }
-            let reordering = stamps.reordering_us().map_or(0, |us| us.saturating_sub(self.first_reordering_us));
+            let reordering = stamps
+                .reordering_us()
+                .filter(|_| !stands_still)
+                .map_or(0, |us| us.saturating_sub(self.first_reordering_us));
             let taken = shifted(at, reordering);
             // After a stray stamp time goes on from the last one that was not.
             let stamp = match believed {
@@ -133,6 +163,62 @@ impl<T> Recorded<T> {
         }
     }
 
+    /// The stamps of the packet in front; `None` until more is known.
+    fn front(&mut self) -> Option<Stamps> {
+        let (_, stamps) = self.held.front()?;
+        let stamps = *stamps;
+        if stamps.dts_us.is_some() {
+            self.has_dts = Some(true);
+        }
+        if self.has_dts.is_some() || stamps.pts_us.is_none() {
+            return Some(stamps);
+        }
+        // Matroska, where pictures are shown out of order: those behind it tell.
+        let later = (0i64..).zip(&self.held).take(UNDECIDED).find_map(|(n, (_, later))| Some((n, later.dts_us?)));
+        match later {
+            Some((n, dts)) => {
+                let dts_us = dts.saturating_sub(micros(self.interval).saturating_mul(n));
+                Some(Stamps { dts_us: Some(dts_us), ..stamps })
+            }
+            None if self.ended || self.held.len() >= UNDECIDED => {
+                self.has_dts = Some(false);
+                Some(stamps)
+            }
+            None => None,
+        }
+    }
+
+    /// What a packet that was placed tells of stamps to come.
+    fn note(&mut self, stamps: Stamps, at: Mono, believed: bool) {
+        self.count += 1;
+        let (Some(stamp), Some((last, before))) = (stamps.in_order_us(), self.last) else {
+            self.raw = stamps.in_order_us();
+            return;
+        };
+        match believed {
+            true => self.astray = 0,
+            false if self.raw < Some(stamp) => self.astray += 1,
+            false => {}
+        }
+        self.raw = Some(stamp);
+        let step = last.map_or(0, |last| stamp.saturating_sub(last));
+        if !believed || step.saturating_abs() <= self.small_us() {
+            return;
+        }
+        if step > 0 {
+            self.left = last.map(|last| (last, at)).filter(|_| at.since(before) > self.interval);
+            return;
+        }
+        // As if it had never been elsewhere?
+        let back = |(left, arrived): (i64, Mono)| stamp.saturating_sub(left).saturating_sub(micros(at.since(arrived)));
+        self.to_and_fro |= self.left.take().is_some_and(|left| back(left).saturating_abs() <= self.small_us());
+        self.back.push_back(self.count);
+        while self.back.front().is_some_and(|first| self.count - first > STEPS_BACK.1) {
+            self.back.pop_front();
+        }
+        self.to_and_fro |= self.back.len() >= STEPS_BACK.0;
+    }
+
     /// The place of the packet in front, and whether by its stamp; `None` until more
     /// is known.
     fn place(&self, stamps: Stamps) -> Option<(Mono, bool)> {
@@ -144,14 +230,18 @@ impl<T> Recorded<T> {
         if step > 0 && step <= self.small_us() {
             return Some((by_stamp, true));
         }
-        if step <= 0 && step > -self.small_us() {
-            // Twice the same, or in disorder: those behind it are measured from what
-            // was before it.
+        if self.raw == Some(stamp) {
+            // It stands still: those behind it are measured from where it would be.
             return Some((counted, false));
+        }
+        if step <= 0 && step > -self.small_us() {
+            // In disorder: those behind it are measured from what was before it, if
+            // they do not go on from here.
+            return Some((counted, self.astray >= LOOK_AHEAD && self.raw < Some(stamp)));
         }
         match self.returns(last, stamp)? {
             true => Some((counted, false)),
-            false if step > 0 && step <= micros(MAX_STEP) => Some((by_stamp, true)),
+            false if step > 0 && step <= micros(MAX_STEP) && !self.to_and_fro => Some((by_stamp, true)),
             // Something else begins here, or stamps are of no use.
             false => Some((counted, true)),
         }

@@ -49,6 +49,53 @@ fn each_stamp_twice_is_the_same_length() {
 }
 
 #[test]
+fn a_recording_whose_stamps_stand_still_now_and_then_is_as_long_as_its_pictures() {
+    for still_ms in [500, 1000, 3000, 10_000, 60_000] {
+        for begins in [0, still_ms] {
+            let stamp = |n: i64| {
+                let (ms, into) = (n * 80, (n * 80 + begins) % (2 * still_ms));
+                5000 + if into < still_ms { (ms - into).max(0) } else { ms }
+            };
+            let at = decoded(80, (0..2000).map(stamp));
+            let worst = at.iter().zip(0..).map(|(at, n)| (at - n * 80).abs()).max().unwrap();
+            assert!(worst <= 160, "{still_ms} {begins}: {worst} ms");
+        }
+    }
+}
+
+#[test]
+fn a_picture_is_not_shown_seconds_late_because_one_clock_stands_still() {
+    // As libav has it when stamps go on: those for showing first.
+    let stamps = |n: i64| match n {
+        0..40 => both(1400),
+        40 => Stamps { pts_us: Some(4680 * MS), dts_us: Some(1400 * MS) },
+        _ => both(1400 + n * 80),
+    };
+    for (n, (at, taken)) in places(80, (0..100).map(stamps)).into_iter().enumerate() {
+        assert!(at == n as i64 * 80 && (taken - at).abs() < 200, "{n}: {at} {taken}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_a_little_is_followed_again() {
+    // Pictures at an uneven pace, half a second back in the middle.
+    let honest = |n: i64| n * 60 + n % 7 * 6 + (n / 200 * 100 + (n % 200 - 100).max(0)) * 20;
+    let at = decoded(80, (0..1000).map(|n| honest(n) - if n >= 450 { 500 } else { 0 }));
+    let (before, after) = (at[600] - honest(600), at[999] - honest(999));
+    assert!((before - after).abs() < 100, "{before} {after}");
+}
+
+#[test]
+fn the_first_pictures_need_no_stamps_for_decoding() {
+    // As Matroska has pictures that are shown out of order.
+    let show = |n: i64| if n == 0 { 0 } else { n + [2, -1, -1][((n - 1) % 3) as usize] };
+    let stamps = |n: i64| Stamps { pts_us: Some(show(n) * 80 * MS), dts_us: (n >= 4).then(|| (n - 2) * 80 * MS) };
+    for (n, (at, taken)) in places(80, (0..100).map(stamps)).into_iter().enumerate() {
+        assert_eq!((at, taken), (n as i64 * 80, show(n as i64) * 80), "{n}");
+    }
+}
+
+#[test]
 fn stray_stamps_do_not_add_up() {
     // Minutes and hours ahead, and before; alone, and several in a row.
     for ahead in [1500, 25 * 60_000, 59 * 60_000, 40_000_000, -700, -25 * 60_000] {
@@ -60,6 +107,20 @@ fn stray_stamps_do_not_add_up() {
             assert!(worst <= 80, "{ahead} {in_a_row}: {worst} ms");
         }
     }
+}
+
+#[test]
+fn stamps_that_go_to_and_fro_add_up_once_at_most() {
+    for (ms, ahead) in [(5_000, 1_800_000), (60_000, 1_800_000), (60_000, -1_800_000), (5_000, 20_000)] {
+        let stamp = |n: i64| 10_000_000 + n * 80 + if n * 80 / ms % 2 == 1 { ahead } else { 0 };
+        let at = decoded(80, (0..6000).map(stamp));
+        let longer = at[5999] - 5999 * 80;
+        assert!((0..=1_801_000).contains(&longer), "{ms} {ahead}: {longer} ms more");
+    }
+    // Any number: some are believed, until they have gone back three times.
+    let any = |n: i64| ((n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as i64 * 5;
+    let at = decoded(80, (0..6000).map(any));
+    assert!(at[5999] - at[100] < 5899 * 80 + 1000, "{}", at[5999]);
 }
 
 #[test]
